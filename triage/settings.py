@@ -1,0 +1,27 @@
+"""Settings from the environment, so that a laptop, a container and CI differ only there."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """`TRIAGE_HOME`, `TRIAGE_DATA`, `TRIAGE_ENCODER`, `MLFLOW_TRACKING_URI`, each with a working default."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGE_")
+
+    home: Path = Path(".triage")
+    """Where this machine's model, evaluation and MLflow store live."""
+
+    data: str | None = None
+    """A folder with train.csv and test.csv, or `banking77`; unset means the embedded tickets."""
+
+    encoder: Path | None = None
+    """A folder with the encoder; unset means the nearest copy (see `triage.encoder.find_weights`)."""
+
+    tracking_uri: str = Field(default="http://127.0.0.1:5000", validation_alias="MLFLOW_TRACKING_URI")
+
+    @property
+    def model(self) -> Path:
+        return self.home / "model.safetensors"
