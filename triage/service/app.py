@@ -1,0 +1,73 @@
+"""The application: routes and lifecycle. `create_app(model, sha256)` gives an ASGI app any server can run."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from triage.model import TriageModel
+from triage.service import contract, problems
+from triage.service.batching import Batcher
+from triage.service.limits import BodyLimit
+from triage.service.metrics import Metrics
+
+WARM_UP = "where is my order"
+
+
+# region app
+def create_app(model: TriageModel, sha256: str) -> FastAPI:
+    """The triage service around one loaded model whose file has the checksum `sha256`."""
+    metrics = Metrics()
+    batcher = Batcher(model.predict, on_batch=metrics.batch.observe)
+    metrics.waiting.set_function(lambda: len(batcher.waiting))
+    described = contract.describe(model, sha256)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        worker = asyncio.create_task(batcher.run())
+        await batcher.submit(
+            WARM_UP
+        )  # the first call is the slowest: no customer should be the one who makes it
+        app.state.ready = True
+        yield
+        app.state.ready = False
+        worker.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker
+
+    app = FastAPI(
+        title="Triage", summary="A support message in, its intent out.", version="1", lifespan=lifespan
+    )
+    app.state.ready = False
+    problems.install(app)
+    app.add_middleware(BodyLimit)
+    metrics.install(app)  # last, so outermost: what the limit refuses is counted too
+
+    @app.post("/predict")
+    async def predict(request: contract.Request) -> contract.Answer:
+        """The message's intent, how sure the model is, and the runners-up."""
+        prediction = await batcher.submit(request.message)
+        metrics.predictions.labels(prediction.intent).inc()
+        metrics.confidence.observe(prediction.confidence)
+        return contract.answer(prediction, described)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process is alive. A failure here means: restart me."""
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """The model is loaded and we are not about to stop. A failure here means: send traffic elsewhere."""
+        if app.state.ready:
+            return JSONResponse({"status": "ready"})
+        return problems.problem(
+            503, "not-ready", "The service is starting or stopping. Ask another instance."
+        )
+
+    return app
+
+
+# endregion app

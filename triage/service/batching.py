@@ -1,0 +1,86 @@
+"""Dynamic batching: while one batch is being computed, the next one gathers.
+
+Nobody ever waits for a batch to fill. Under one client each message travels alone; under thirty-two, the
+thirty-one that arrived during a computation share the next one.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from triage.model import Prediction
+from triage.service.problems import Overloaded
+
+MAX_BATCH = 32
+MAX_WAITING = 256
+
+
+# region batcher
+class Batcher:
+    """Answers messages in batches, one batch at a time, on a worker thread."""
+
+    def __init__(
+        self,
+        predict: Callable[[Sequence[str]], list[Prediction]],
+        on_batch: Callable[[int], None] = lambda size: None,
+        max_waiting: int = MAX_WAITING,
+    ):
+        self.predict = predict
+        self.on_batch = on_batch
+        self.max_waiting = max_waiting
+        self.waiting: deque[tuple[str, asyncio.Future[Prediction]]] = deque()
+        self.arrived = asyncio.Event()
+
+    async def submit(self, message: str) -> Prediction:
+        """The answer to one message. Raises Overloaded, at once, when too many are waiting already."""
+        if len(self.waiting) >= self.max_waiting:
+            raise Overloaded
+        future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+        self.waiting.append((message, future))
+        self.arrived.set()
+        return await future
+
+    async def run(self) -> None:
+        """Answer batches until cancelled."""
+        while True:
+            await self.arrived.wait()
+            batch = self._next_batch()
+            if not self.waiting:
+                self.arrived.clear()
+            if batch:
+                await self._answer(batch)
+
+    def _next_batch(self) -> list[tuple[str, asyncio.Future[Prediction]]]:
+        batch: list[tuple[str, asyncio.Future[Prediction]]] = []
+        while self.waiting and len(batch) < MAX_BATCH:
+            message, future = self.waiting.popleft()
+            if not future.cancelled():  # its client has gone: do not work for nobody
+                batch.append((message, future))
+        return batch
+
+    async def _answer(self, batch: list[tuple[str, asyncio.Future[Prediction]]]) -> None:
+        self.on_batch(len(batch))
+        try:
+            predictions = await asyncio.to_thread(self.predict, [message for message, _ in batch])
+        except Exception as error:
+            if len(batch) > 1:  # one bad message must not fail its neighbours
+                for pair in batch:
+                    await self._answer([pair])
+            else:
+                settle(batch[0][1], error)
+            return
+        for (_, future), prediction in zip(batch, predictions, strict=True):
+            settle(future, prediction)
+
+
+# endregion batcher
+
+
+def settle(future: asyncio.Future[Prediction], outcome: Prediction | Exception) -> None:
+    """Give a future its outcome, unless its client gave up while we were computing."""
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

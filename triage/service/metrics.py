@@ -1,0 +1,62 @@
+"""What the service tells Prometheus: rate, errors, duration, and what is particular to a model."""
+
+import time
+
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+
+
+class Metrics:
+    """One registry per app, so that two apps in one process do not count into each other."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "http_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+        )
+        self.duration = Histogram(
+            "http_request_duration_seconds",
+            "Seconds from request to answer.",
+            ["route"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "triage_waiting_messages", "Messages waiting for a batch.", registry=self.registry
+        )
+        self.batch = Histogram(
+            "triage_batch_size", "Messages in a batch.", buckets=(1, 2, 4, 8, 16, 32), registry=self.registry
+        )
+        self.confidence = Histogram(
+            "triage_confidence",
+            "Confidence of the answers given.",
+            buckets=tuple(step / 10 for step in range(1, 11)),
+            registry=self.registry,
+        )
+        self.predictions = Counter(
+            "triage_predictions", "Answers given, by intent.", ["intent"], registry=self.registry
+        )
+
+    def install(self, app: FastAPI) -> None:
+        """Measure every request to `app` and publish the registry at /metrics."""
+
+        @app.middleware("http")
+        async def measure(request: Request, call_next) -> Response:
+            start = time.perf_counter()
+            status = 500
+            try:
+                response = await call_next(request)
+                status = response.status_code
+                return response
+            finally:
+                # The route's pattern, never the raw path: a scanner must not create a million series.
+                route = getattr(request.scope.get("route"), "path", "unknown")
+                self.requests.labels(request.method, route, status).inc()
+                self.duration.labels(route).observe(time.perf_counter() - start)
+
+        @app.get("/metrics", include_in_schema=False)
+        async def metrics() -> Response:
+            return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,39 @@
+"""Running the app: one process, and a shutdown that drops nothing it has accepted."""
+
+import threading
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+GRACE_SECONDS = 30
+
+
+# region server
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM: say not-ready, answer for `drain` more seconds, then finish what is inside.
+
+    A load balancer needs a moment to notice. Without the pause its last requests would meet a closed socket.
+    """
+
+    def __init__(self, app: FastAPI, host: str, port: int, drain: float):
+        super().__init__(
+            uvicorn.Config(
+                app, host=host, port=port, log_level="info", timeout_graceful_shutdown=GRACE_SECONDS
+            )
+        )
+        self.app = app
+        self.drain = drain
+        self.draining = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.draining or not self.drain:  # a second signal means now
+            return super().handle_exit(sig, frame)
+        self.draining = True
+        self.app.state.ready = False
+        timer = threading.Timer(self.drain, super().handle_exit, (sig, frame))
+        timer.daemon = True
+        timer.start()
+
+
+# endregion server
