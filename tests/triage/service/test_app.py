@@ -1,0 +1,141 @@
+"""The service's contract, over HTTP, in this process."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from triage.model import TriageModel
+from triage.service.app import create_app
+from triage.service.contract import MESSAGE_LIMIT, Answer
+from triage.service.limits import BODY_LIMIT
+
+SHA256 = "ab" * 32
+
+
+@pytest.fixture(scope="module")
+def client(model: TriageModel) -> Iterator[TestClient]:
+    with TestClient(create_app(model, SHA256), raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_a_message_gets_an_intent_and_says_which_model_answered(
+    client: TestClient, model: TriageModel
+) -> None:
+    response = client.post("/predict", json={"message": "Please send me the invoice for order 18220."})
+    assert response.status_code == 200
+    answer = Answer.model_validate(response.json())
+    assert answer.intent == "invoice_request"
+    assert answer.confidence > max(choice.confidence for choice in answer.alternatives)
+    assert answer.model.sha256 == SHA256
+    assert answer.model.data_digest == model.card.data_digest
+
+
+@pytest.mark.parametrize("message", ["?", "🙂", "x" * MESSAGE_LIMIT, "a\nb\x00c", "قهوة", "\u202eabc"])
+def test_odd_messages_are_answered(client: TestClient, message: str) -> None:
+    assert client.post("/predict", json={"message": message}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        (b"", 422, "invalid-request"),
+        (b"{", 400, "malformed-json"),
+        (b'{"message": "\xff\xfe"}', 400, "malformed-json"),
+        (b'{"message": "\\ud800"}', 422, "invalid-request"),
+        (b"[]", 422, "invalid-request"),
+        (b"null", 422, "invalid-request"),
+        (b"{}", 422, "invalid-request"),
+        (b'{"message": null}', 422, "invalid-request"),
+        (b'{"message": 7}', 422, "invalid-request"),
+        (b'{"message": ""}', 422, "invalid-request"),
+        (b'{"message": " \\n\\t "}', 422, "invalid-request"),
+        (b'{"message": "a", "extra": 1}', 422, "invalid-request"),
+        (b'{"message": "' + b"a" * (MESSAGE_LIMIT + 1) + b'"}', 422, "invalid-request"),
+        (b'{"message": "' + b"a" * 1_000_000 + b'"}', 413, "body-too-large"),
+        (b"[" * 50_000, 400, "malformed-json"),
+    ],
+)
+def test_bad_requests_are_problems(client: TestClient, body: bytes, status: int, kind: str) -> None:
+    response = client.post("/predict", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["type"] == f"urn:triage:problem:{kind}"
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert "Traceback" not in response.text
+
+
+def test_a_body_of_unknown_length_is_cut_off(client: TestClient) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 100 * BODY_LIMIT:
+            sent += 1024
+            yield b"a" * 1024
+
+    response = client.post("/predict", content=endless(), headers={"content-type": "application/json"})
+    assert response.status_code == 413
+
+
+def test_a_form_is_told_to_be_json(client: TestClient) -> None:
+    response = client.post("/predict", data={"message": "hello"})
+    assert response.status_code == 422
+    assert "application/json" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/predict", 405), ("GET", "/nothing", 404), ("POST", "/healthz", 405)],
+)
+def test_wrong_doors_are_problems_too(client: TestClient, method: str, path: str, status: int) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_liveness_and_readiness_differ(model: TriageModel) -> None:
+    app = create_app(model, SHA256)
+    with TestClient(app) as client:
+        assert client.get("/readyz").status_code == 200
+        app.state.ready = False  # what the server does on SIGTERM
+        assert client.get("/readyz").json()["type"] == "urn:triage:problem:not-ready"
+        assert client.get("/healthz").status_code == 200
+        assert client.post("/predict", json={"message": "late"}).status_code == 200  # accepted work is done
+
+
+def test_metrics_count_requests_and_predictions(model: TriageModel) -> None:
+    with TestClient(create_app(model, SHA256)) as client:
+        client.post("/predict", json={"message": "the parcel is overdue"})
+        client.post("/predict", json={"message": ""})
+        client.post("/predict", content=b"a" * (BODY_LIMIT + 1))
+        client.get("/a/scan/of/random/paths")
+        text = client.get("/metrics").text
+    assert 'http_requests_total{method="POST",route="/predict",status="200"} 1.0' in text
+    assert 'http_requests_total{method="POST",route="/predict",status="422"} 1.0' in text
+    assert 'route="unknown",status="413"} 1.0' in text
+    assert 'route="unknown",status="404"} 1.0' in text
+    assert "random" not in text
+    assert 'triage_predictions_total{intent="delivery_late"} 1.0' in text
+    assert "triage_confidence_count 1.0" in text
+
+
+def test_a_failure_inside_is_a_problem_without_details(model: TriageModel, monkeypatch) -> None:
+    app = create_app(model, SHA256)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        monkeypatch.setattr(model.encoder, "encode", lambda texts: 1 / 0)
+        response = client.post("/predict", json={"message": "late"})
+        assert response.status_code == 500
+        assert response.json()["type"] == "urn:triage:problem:internal"
+        assert "division" not in response.text
+        monkeypatch.undo()
+        assert client.post("/predict", json={"message": "late"}).status_code == 200
+
+
+def test_the_contract_is_published(client: TestClient) -> None:
+    contract = client.get("/openapi.json").json()
+    message = contract["components"]["schemas"]["Request"]["properties"]["message"]
+    assert message["maxLength"] == MESSAGE_LIMIT
+    assert set(contract["paths"]) == {"/predict", "/healthz", "/readyz"}

@@ -1,0 +1,152 @@
+"""The commands as a person types them: the whole story once, and every way to hold it wrong."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .conftest import free_port, running, wait_until_up
+
+pytestmark = pytest.mark.slow
+
+
+def triage(*arguments: str | bytes, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "triage", *arguments],
+        cwd=folder,
+        env={**os.environ, "TRIAGE_HOME": str(folder / ".triage"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def home(small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `python -m triage train` has been run on four intents."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "data").mkdir()
+    small.train.to_csv(folder / "data" / "train.csv", index=False)
+    small.test.to_csv(folder / "data" / "test.csv", index=False)
+    result = triage("train", folder=folder, TRIAGE_DATA="data")
+    assert result.returncode == 0, result.stderr
+    assert "4 intents" in result.stdout
+    assert (folder / ".triage" / "model.safetensors").is_file()
+    return folder
+
+
+def test_evaluate_prints_one_object(home: Path) -> None:
+    result = triage("evaluate", "--json", folder=home, TRIAGE_DATA="data")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["accuracy"] > 0.85
+    assert {path.name for path in (home / ".triage" / "evaluation").iterdir()} == {
+        "report.json",
+        "confusion.svg",
+        "calibration.svg",
+    }
+
+
+def test_evaluate_prints_a_table(home: Path) -> None:
+    result = triage("evaluate", folder=home, TRIAGE_DATA="data")
+    assert "hardest intents" in result.stdout
+    assert "Accuracy" in result.stdout
+
+
+def test_predict(home: Path) -> None:
+    result = triage("predict", "I am locked out of my account", "--json", folder=home)
+    assert json.loads(result.stdout)["intent"] == "account_access"
+    assert "account_access" in triage("predict", "I am locked out of my account", folder=home).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "complaint"),
+    [
+        (["predict", ""], {}, "The message is empty"),
+        (["predict", "a" * 4_001], {}, "at most 4000 characters"),
+        (["predict", b"caf\xe9"], {}, "Cannot triage that"),
+        (["predict", "hi", "--model", "nowhere"], {}, "No model at nowhere"),
+        (["predict", "hi", "--model", "data/train.csv"], {}, "is not a model this program wrote"),
+        (["predict", "hi"], {"TRIAGE_ENCODER": "data"}, "No model.safetensors in data"),
+        (["evaluate"], {"TRIAGE_DATA": "nowhere"}, "No data folder at nowhere"),
+        (["evaluate"], {}, "trained on other intents than those of tickets"),
+        (["train"], {"TRIAGE_DATA": "nowhere"}, "No data folder at nowhere"),
+        (["train"], {"TRIAGE_DATA": "data", "TRIAGE_HOME": "/proc/none"}, "Cannot write"),
+        (["register"], {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, "No MLflow server answers"),
+        (["register"], {"MLFLOW_TRACKING_URI": "http://"}, "No MLflow server answers"),
+        (
+            ["serve", "--model", "models:/triage@x"],
+            {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"},
+            "No MLflow",
+        ),
+        (["serve", "--model", "nowhere"], {}, "No model at nowhere"),
+    ],
+)
+def test_trouble_is_one_sentence(home: Path, arguments, environment: dict[str, str], complaint: str) -> None:
+    before = sorted(path for path in home.rglob("*") if "__pycache__" not in path.parts)
+    result = triage(*arguments, folder=home, **environment)
+    assert result.returncode == 2
+    assert complaint in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert sorted(path for path in home.rglob("*") if "__pycache__" not in path.parts) == before
+
+
+def test_register_then_serve_the_champion(home: Path, tracking_uri: str, tmp_path: Path) -> None:
+    settings = {"MLFLOW_TRACKING_URI": tracking_uri, "TRIAGE_HOME": str(home / ".triage")}
+    result = triage("register", "--alias", "cli", folder=home, TRIAGE_DATA="data", **settings)
+    assert result.returncode == 0, result.stderr
+    assert "as cli" in result.stdout
+    port, log = free_port(), tmp_path / "log"
+    command = ["serve", "--model", "models:/triage@cli", "--port", str(port)]
+    with running(command, log, **settings) as process:
+        wait_until_up(f"http://127.0.0.1:{port}/readyz", process, log)
+        answer = httpx.post(f"http://127.0.0.1:{port}/predict", json={"message": "where is the invoice"})
+        assert answer.json()["intent"] == "invoice_request"
+
+
+def test_sigterm_under_load_drops_nothing(home: Path, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    url = f"http://127.0.0.1:{port}"
+    outcomes: list[int | str] = []
+    readiness: list[int] = []
+    stop = threading.Event()
+
+    def client() -> None:
+        with httpx.Client(base_url=url, timeout=30) as http:
+            while not stop.is_set():
+                try:
+                    outcomes.append(http.post("/predict", json={"message": "my parcel is late"}).status_code)
+                except httpx.ConnectError:
+                    return  # the door is closed: a refusal, not a loss
+                except httpx.HTTPError as error:
+                    outcomes.append(repr(error))
+
+    command = ["serve", "--port", str(port), "--drain", "1"]
+    with running(command, log, TRIAGE_HOME=str(home / ".triage")) as process:
+        wait_until_up(f"{url}/readyz", process, log)
+        threads = [threading.Thread(target=client) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while len(outcomes) < 20:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(httpx.HTTPError):
+            while 503 not in readiness:
+                readiness.append(httpx.get(f"{url}/readyz", timeout=10).status_code)
+        answered = len(outcomes)
+        while len(outcomes) < answered + 8 and process.poll() is None:
+            time.sleep(0.01)  # still answering while it says not-ready
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        assert process.wait(30) == 0, log.read_text()
+    assert readiness[-1] == 503
+    assert set(outcomes) == {200}, log.read_text()

@@ -1,0 +1,146 @@
+"""The record of a model, against a real MLflow server."""
+
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from triage import registry
+from triage.data import Dataset
+from triage.encoder import Encoder
+from triage.errors import TriageError
+from triage.evaluate import Report, evaluate
+from triage.files import sha256
+from triage.model import TriageModel
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def report(model: TriageModel, small: Dataset) -> Report:
+    return evaluate(model, small.test)
+
+
+@pytest.fixture(scope="module")
+def version(model_file: Path, report: Report, tracking_uri: str) -> int:
+    return registry.register(model_file, report, "champion", tracking_uri)
+
+
+def test_a_run_records_what_was_trained_on_what_and_how_good_it_is(
+    version: int, tracking_uri: str, model: TriageModel, report: Report
+) -> None:
+    client = mlflow.MlflowClient(tracking_uri)
+    run = client.get_run(client.get_model_version(registry.NAME, str(version)).run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["data_digest"] == model.card.data_digest
+    assert run.data.metrics["accuracy"] == report.accuracy
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"report.json", "confusion.svg"}
+
+
+def test_the_registered_model_is_the_trained_one(
+    version: int, tracking_uri: str, model_file: Path, tmp_path: Path, encoder: Encoder
+) -> None:
+    path = registry.fetch("models:/triage@champion", tmp_path, tracking_uri)
+    assert path.read_bytes() == model_file.read_bytes()
+    assert TriageModel.load(path, encoder).predict(["no parcel yet"])[0].intent == "delivery_late"
+
+
+def test_moving_an_alias_is_a_release_and_moving_it_back_a_rollback(
+    version: int, tracking_uri: str, model_file: Path, report: Report
+) -> None:
+    client = mlflow.MlflowClient(tracking_uri)
+    newer = registry.register(model_file, report, "candidate", tracking_uri)
+    assert newer > version
+    assert int(client.get_model_version_by_alias(registry.NAME, "champion").version) == version
+    client.set_registered_model_alias(registry.NAME, "champion", str(newer))
+    client.set_registered_model_alias(registry.NAME, "champion", str(version))
+    assert int(client.get_model_version_by_alias(registry.NAME, "champion").version) == version
+
+
+def test_nothing_in_the_package_is_pickled(version: int, tracking_uri: str, tmp_path: Path) -> None:
+    registry.fetch(f"models:/triage/{version}", tmp_path, tracking_uri)
+    suffixes = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert ".safetensors" in suffixes
+    assert not suffixes & {".pkl", ".pickle", ".pt", ".joblib"}
+
+
+def test_mlflow_serves_it_too_and_keeps_to_the_signature(version: int, tracking_uri: str) -> None:
+    registry.connect(tracking_uri)
+    packaged = mlflow.pyfunc.load_model("models:/triage@champion")
+    answer = packaged.predict(pd.DataFrame({"message": ["please send me the invoice"]}))
+    assert answer["intent"].tolist() == ["invoice_request"]
+    with pytest.raises(MlflowException, match="message"):
+        packaged.predict(pd.DataFrame({"text": ["please send me the invoice"]}))
+
+
+@pytest.mark.parametrize(
+    "uri", ["models:/triage@nobody", "models:/triage/99999", "models:/unknown/1", "models:/triage", "triage"]
+)
+def test_an_unknown_model_is_one_sentence(version: int, tracking_uri: str, tmp_path: Path, uri: str) -> None:
+    with pytest.raises(TriageError) as refusal:
+        registry.fetch(uri, tmp_path, tracking_uri)
+    assert uri in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_altered_artefact_is_refused(version: int, tracking_uri: str, tmp_path: Path, monkeypatch) -> None:
+    download = mlflow.artifacts.download_artifacts
+
+    def tamper(*args: str, **options: str) -> str:
+        folder = Path(download(*args, **options))
+        path = folder / "artifacts" / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        return str(folder)
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", tamper)
+    with pytest.raises(TriageError, match="was altered after it was registered"):
+        registry.fetch("models:/triage@champion", tmp_path, tracking_uri)
+
+
+def test_a_dead_server_is_noticed_at_once(model_file: Path, report: Report, tmp_path: Path) -> None:
+    for act in (
+        lambda: registry.register(model_file, report, "champion", "http://127.0.0.1:1"),
+        lambda: registry.fetch("models:/triage@champion", tmp_path, "http://127.0.0.1:1"),
+    ):
+        with pytest.raises(TriageError, match="python -m triage tracking"):
+            act()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_model_is_refused_before_anything_is_recorded(
+    tracking_uri: str, tmp_path: Path, report: Report
+) -> None:
+    damaged = tmp_path / "model.safetensors"
+    damaged.write_bytes(b"not a model")
+    client = mlflow.MlflowClient(tracking_uri)
+    before = len(client.search_model_versions(f"name='{registry.NAME}'"))
+    with pytest.raises(TriageError, match="not a model"):
+        registry.register(damaged, report, "champion", tracking_uri)
+    assert len(client.search_model_versions(f"name='{registry.NAME}'")) == before
+
+
+def test_an_upload_that_dies_is_a_failed_run_and_no_version(
+    version: int, tracking_uri: str, model_file: Path, report: Report, monkeypatch
+) -> None:
+    client = mlflow.MlflowClient(tracking_uri)
+    before = len(client.search_model_versions(f"name='{registry.NAME}'"))
+
+    def broken(*_: object, **__: object) -> None:
+        raise MlflowException("the disk is full")
+
+    monkeypatch.setattr(mlflow.pyfunc, "log_model", broken)
+    with pytest.raises(MlflowException):
+        registry.register(model_file, report, "champion", tracking_uri)
+    experiment = client.get_experiment_by_name(registry.NAME)
+    assert experiment is not None
+    latest = client.search_runs([experiment.experiment_id], max_results=1)[0]
+    assert latest.info.status == "FAILED"
+    assert len(client.search_model_versions(f"name='{registry.NAME}'")) == before
+
+
+def test_the_checksum_is_stored_with_the_version(version: int, tracking_uri: str, model_file: Path) -> None:
+    registry.connect(tracking_uri)
+    info = mlflow.models.get_model_info(f"models:/triage/{version}")
+    assert info.metadata == {"sha256": sha256(model_file)}
