@@ -1,0 +1,1 @@
+"""The learner's command line and the self-checks of the pages."""

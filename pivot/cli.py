@@ -1,0 +1,78 @@
+"""`pivot`, the learner's command."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from pivot.capabilities import CAPABILITIES, ESSENTIAL, Capability, Part, needs, survey, unmet
+from pivot.host import Host
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def pivot() -> None:
+    """The Pivot, from software engineer to AI/MLOps engineer: the learner's command."""
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Say what this machine can do with the course, and how to get the rest.
+
+    Exits with 0 when the book can be built and its notebooks run, with 1 when not.
+    """
+    host = Host.detect()
+    with Console(stderr=True).status("Looking at this machine"):
+        parts = survey(host)
+    lacking = {capability.name: unmet(capability, host, parts) for capability in CAPABILITIES}
+    if as_json:
+        typer.echo(json.dumps(_record(host, parts, lacking), indent=2))
+    else:
+        _print(host, parts, lacking)
+    raise typer.Exit(int(any(lacking[name] for name in ESSENTIAL)))
+
+
+def _present(capability: Capability, host: Host, parts: dict[str, Part]) -> list[Part]:
+    return [parts[name] for choice in needs(capability, host) for name in choice if parts[name].ready]
+
+
+def _record(host: Host, parts: dict[str, Part], lacking: dict[str, list[Part]]) -> dict[str, object]:
+    return {
+        "host": asdict(host),
+        "capabilities": [
+            {
+                "name": capability.name,
+                "purpose": capability.purpose,
+                "ready": not lacking[capability.name],
+                "present": [asdict(part) for part in _present(capability, host, parts)],
+                "lacking": [asdict(part) for part in lacking[capability.name]],
+            }
+            for capability in CAPABILITIES
+        ],
+    }
+
+
+def _print(host: Host, parts: dict[str, Part], lacking: dict[str, list[Part]]) -> None:
+    console = Console(highlight=False, soft_wrap=True)  # commands are copied: they must not be wrapped
+    console.print(Text(f"{host.name}\n", style="dim"))
+    for capability in CAPABILITIES:
+        ready = not lacking[capability.name]
+        present = ", ".join(f"{part.name} {part.version}" for part in _present(capability, host, parts))
+        console.print(
+            Text.assemble(
+                ("ready    " if ready else "missing  ", "green" if ready else "bold red"),
+                (f"{capability.name:<12}", "bold"),
+                capability.purpose,
+            )
+        )
+        if present:
+            console.print(Text(f"           {present}", style="dim"))
+        for part in lacking[capability.name]:
+            console.print(Text(f"           {part.name}: {part.problem or 'not found'}"))
+            console.print(Text(f"             {part.fix}", style="cyan"))
+    if host.apt and any(lacking[name] for name in ("containers", "browser", "kubernetes")):
+        console.print(Text(f"\nEverything that pip cannot install, at once: {host.as_root('make system')}"))
