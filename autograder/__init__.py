@@ -1,0 +1,1 @@
+"""The judge: it runs notebooks and says what it saw."""
