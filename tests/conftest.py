@@ -1,27 +1,32 @@
-"""What every test starts from: a clean environment, and either the parts it needs or a reason to be skipped."""
+"""What every test starts from: a clean environment, and the parts it needs or a reason to be skipped."""
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
 from unavailable import unavailable
 
-from pivot.capabilities import find
+from pivot.capabilities import CAPABILITIES, find
+
+# Workers share the cores: PyTorch threads that spin for each other's core make everything many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+PARTS = {name for capability in CAPABILITIES for choice in capability.needs for name in choice}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for name in mark.args:
+            assert name in PARTS, f"needs({name!r}): no such part, known are {sorted(PARTS)}"
             part = find(name)
             if not part.ready:
                 unavailable(f"{name} is missing; get it with: {part.fix}")
 
 
 @pytest.fixture(autouse=True)
-def nobody_elses_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nobody_elses_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees this shell's settings or writes to the checkout's .triage."""
     for name in ("TRIAGE_DATA", "TRIAGE_ENCODER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / ".triage"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")  # nobody listens there
-    yield

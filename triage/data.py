@@ -74,10 +74,13 @@ def read_folder(folder: Path, name: str) -> Dataset:
     contents = {split: read_bytes(folder / f"{split}.csv") for split in SPLITS}
     train, test = (read_split(contents[split], folder / f"{split}.csv") for split in SPLITS)
     check_intents(train, test, folder)
-    digest = hashlib.sha256(
-        b"".join(hashlib.sha256(contents[split]).digest() for split in SPLITS)
-    ).hexdigest()
+    digest = digest_of(hashlib.sha256(contents[split]).hexdigest() for split in SPLITS)
     return Dataset(name, train, test, digest)
+
+
+def digest_of(split_digests: Iterable[str]) -> str:
+    """One SHA-256 for a data set, from those of its files."""
+    return hashlib.sha256(b"".join(map(bytes.fromhex, split_digests))).hexdigest()
 
 
 def read_bytes(path: Path) -> bytes:

@@ -160,7 +160,7 @@ def plot_calibration(calibration: pd.DataFrame) -> Figure:
         s=20 + 400 * calibration["messages"] / calibration["messages"].sum(),
         color=ACCENT,
     )
-    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="mean confidence", ylabel="accuracy")
+    axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.03), xlabel="mean confidence", ylabel="accuracy")
     return on_any_page(figure)
 
 

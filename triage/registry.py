@@ -9,9 +9,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-# MLflow reads these when it is imported: nothing about a reader's runs leaves the machine.
+# MLflow reads these when it is imported: nothing about a reader's runs leaves the machine, and the server
+# starts no workers for jobs that nobody here submits.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
 
 import httpx
 import mlflow
@@ -86,6 +88,7 @@ def register(model_file: Path, report: Report, alias: str, uri: str | None = Non
     with mlflow.start_run():
         mlflow.log_params({"penalty": model.card.penalty, "temperature": model.card.temperature})
         mlflow.log_params({"data": model.card.data, "data_digest": model.card.data_digest})
+        mlflow.log_param("encoder_sha256", model.card.encoder_sha256)
         mlflow.log_metric("held_out_accuracy", model.card.held_out_accuracy)
         mlflow.log_metric("accuracy", report.accuracy)
         mlflow.log_metric("calibration_error", report.calibration_error)

@@ -45,7 +45,7 @@ def create_app(model: TriageModel, sha256: str) -> FastAPI:
     app.add_middleware(BodyLimit)
     metrics.install(app)  # last, so outermost: what the limit refuses is counted too
 
-    @app.post("/predict")
+    @app.post("/predict", responses=problems.promised(400, 408, 413, 422, 500, 503))
     async def predict(request: contract.Request) -> contract.Answer:
         """The message's intent, how sure the model is, and the runners-up."""
         prediction = await batcher.submit(request.message)
@@ -58,7 +58,7 @@ def create_app(model: TriageModel, sha256: str) -> FastAPI:
         """The process is alive. A failure here means: restart me."""
         return {"status": "alive"}
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses=problems.promised(503))
     async def readyz() -> JSONResponse:
         """The model is loaded and we are not about to stop. A failure here means: send traffic elsewhere."""
         if app.state.ready:

@@ -5,18 +5,32 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; clients switch on `type`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def promised(*statuses: int) -> dict[int | str, dict]:
+    """For a route's `responses`: these statuses come as problem documents, and OpenAPI says so."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def problem(status: int, kind: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """A problem document; `kind` is the part of `type` that clients switch on."""
+    document = Problem(
+        type=f"urn:triage:problem:{kind}", title=HTTPStatus(status).phrase, status=status, detail=detail
+    )
     return JSONResponse(
-        {
-            "type": f"urn:triage:problem:{kind}",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-        },
+        document.model_dump(),
         status_code=status,
         headers=headers,
         media_type="application/problem+json",

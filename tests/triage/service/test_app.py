@@ -1,5 +1,6 @@
 """The service's contract, over HTTP, in this process."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,7 @@ from fastapi.testclient import TestClient
 from triage.model import TriageModel
 from triage.service.app import create_app
 from triage.service.contract import MESSAGE_LIMIT, Answer
-from triage.service.limits import BODY_LIMIT
+from triage.service.limits import BODY_LIMIT, BodyLimit
 
 SHA256 = "ab" * 32
 
@@ -80,6 +81,27 @@ def test_a_body_of_unknown_length_is_cut_off(client: TestClient) -> None:
     assert response.status_code == 413
 
 
+def test_a_body_that_never_ends_is_refused() -> None:
+    """Half a body, then silence: the client must not hold a connection, or a shutdown, for ever."""
+    statuses: list[int] = []
+
+    async def receive() -> dict:
+        if not statuses:
+            statuses.append(0)
+            return {"type": "http.request", "body": b"{", "more_body": True}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: dict) -> None:
+        statuses.append(message.get("status", 0))
+
+    async def unreachable(scope, receive, send) -> None:
+        raise AssertionError("the application was called without a body")
+
+    asyncio.run(BodyLimit(unreachable, seconds=0.01)({"type": "http", "method": "POST"}, receive, send))
+    assert 408 in statuses
+
+
 def test_a_form_is_told_to_be_json(client: TestClient) -> None:
     response = client.post("/predict", data={"message": "hello"})
     assert response.status_code == 422
@@ -139,3 +161,9 @@ def test_the_contract_is_published(client: TestClient) -> None:
     message = contract["components"]["schemas"]["Request"]["properties"]["message"]
     assert message["maxLength"] == MESSAGE_LIMIT
     assert set(contract["paths"]) == {"/predict", "/healthz", "/readyz"}
+    responses = contract["paths"]["/predict"]["post"]["responses"]
+    assert set(responses) == {"200", "400", "408", "413", "422", "500", "503"}
+    for status, response in responses.items():
+        assert list(response["content"]) == [
+            "application/json" if status == "200" else "application/problem+json"
+        ]
