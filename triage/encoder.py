@@ -24,7 +24,8 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WIDTH = 384
 MAX_TOKENS = 256
-BATCH = 64
+BATCH = 8
+"""Messages computed together: more of them would mean more padding, fewer would share less."""
 
 transformers_logging.disable_progress_bar()
 

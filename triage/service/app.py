@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from triage.model import TriageModel
 from triage.service import contract, problems
 from triage.service.batching import Batcher
+from triage.service.disconnects import CancelOnDisconnect
 from triage.service.limits import BodyLimit
 from triage.service.metrics import Metrics
 
@@ -42,6 +43,7 @@ def create_app(model: TriageModel, sha256: str) -> FastAPI:
     )
     app.state.ready = False
     problems.install(app)
+    app.add_middleware(CancelOnDisconnect)
     app.add_middleware(BodyLimit)
     metrics.install(app)  # last, so outermost: what the limit refuses is counted too
 

@@ -12,7 +12,7 @@ MESSAGE_LIMIT = 4_000
 
 
 def has_text(message: str) -> str:
-    if not message.strip():
+    if not any(character.isprintable() and not character.isspace() for character in message):
         raise PydanticCustomError("empty", "The message is empty")
     return message
 

@@ -2,11 +2,13 @@
 
 import time
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics:
@@ -42,21 +44,36 @@ class Metrics:
 
     def install(self, app: FastAPI) -> None:
         """Measure every request to `app` and publish the registry at /metrics."""
-
-        @app.middleware("http")
-        async def measure(request: Request, call_next) -> Response:
-            start = time.perf_counter()
-            status = 500
-            try:
-                response = await call_next(request)
-                status = response.status_code
-                return response
-            finally:
-                # The route's pattern, never the raw path: a scanner must not create a million series.
-                route = getattr(request.scope.get("route"), "path", "unknown")
-                self.requests.labels(request.method, route, status).inc()
-                self.duration.labels(route).observe(time.perf_counter() - start)
+        app.add_middleware(Measure, metrics=self)
 
         @app.get("/metrics", include_in_schema=False)
         async def metrics() -> Response:
             return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class Measure:
+    """ASGI middleware that counts and times each request, however it ends."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics):
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        status: int | str = "none"  # the client left before there was an answer
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        start = time.perf_counter()
+        try:
+            await self.app(scope, receive, noting)
+        finally:
+            # Nothing a client can choose freely becomes a label: a scanner must not create a million series.
+            route = getattr(scope.get("route"), "path", "unknown")
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self.metrics.requests.labels(method, route, status).inc()
+            self.metrics.duration.labels(route).observe(time.perf_counter() - start)

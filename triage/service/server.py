@@ -6,7 +6,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-GRACE_SECONDS = 30
+GRACE_SECONDS = 25
+"""With the pause before it, less than the 30 seconds Kubernetes gives a container to stop."""
 
 
 # region server

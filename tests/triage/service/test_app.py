@@ -9,7 +9,9 @@ from fastapi.testclient import TestClient
 from triage.model import TriageModel
 from triage.service.app import create_app
 from triage.service.contract import MESSAGE_LIMIT, Answer
+from triage.service.disconnects import CancelOnDisconnect
 from triage.service.limits import BODY_LIMIT, BodyLimit
+from triage.service.metrics import Measure, Metrics
 
 SHA256 = "ab" * 32
 
@@ -51,6 +53,7 @@ def test_odd_messages_are_answered(client: TestClient, message: str) -> None:
         (b'{"message": 7}', 422, "invalid-request"),
         (b'{"message": ""}', 422, "invalid-request"),
         (b'{"message": " \\n\\t "}', 422, "invalid-request"),
+        ('{"message": "\u200b\ufeff"}'.encode(), 422, "invalid-request"),
         (b'{"message": "a", "extra": 1}', 422, "invalid-request"),
         (b'{"message": "' + b"a" * (MESSAGE_LIMIT + 1) + b'"}', 422, "invalid-request"),
         (b'{"message": "' + b"a" * 1_000_000 + b'"}', 413, "body-too-large"),
@@ -102,6 +105,42 @@ def test_a_body_that_never_ends_is_refused() -> None:
     assert 408 in statuses
 
 
+def test_a_client_that_leaves_stops_its_work_and_is_counted() -> None:
+    """Both while its body is on the way and while its answer is being computed."""
+    metrics = Metrics()
+    cancelled: list[bool] = []
+
+    async def slow(scope, receive, send) -> None:
+        assert (await receive())["body"] == b"{}"
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def send(message: dict) -> None:
+        raise AssertionError("there is nobody to answer")
+
+    def client(*messages: dict):
+        left = iter([*messages, {"type": "http.disconnect"}])
+
+        async def receive() -> dict:
+            return next(left)
+
+        return receive
+
+    app = Measure(BodyLimit(CancelOnDisconnect(slow)), metrics)
+    scope = {"type": "http", "method": "POST"}
+    half, whole = (
+        {"type": "http.request", "body": body, "more_body": body == b"{"} for body in (b"{", b"{}")
+    )
+    asyncio.run(app(scope, client(half), send))
+    assert cancelled == []
+    asyncio.run(app(scope, client(whole), send))
+    assert cancelled == [True]
+    assert metrics.requests.labels("POST", "unknown", "none")._value.get() == 2
+
+
 def test_a_form_is_told_to_be_json(client: TestClient) -> None:
     response = client.post("/predict", data={"message": "hello"})
     assert response.status_code == 422
@@ -134,12 +173,14 @@ def test_metrics_count_requests_and_predictions(model: TriageModel) -> None:
         client.post("/predict", json={"message": ""})
         client.post("/predict", content=b"a" * (BODY_LIMIT + 1))
         client.get("/a/scan/of/random/paths")
+        client.request("RANDOM", "/predict")
         text = client.get("/metrics").text
     assert 'http_requests_total{method="POST",route="/predict",status="200"} 1.0' in text
     assert 'http_requests_total{method="POST",route="/predict",status="422"} 1.0' in text
     assert 'route="unknown",status="413"} 1.0' in text
     assert 'route="unknown",status="404"} 1.0' in text
-    assert "random" not in text
+    assert 'http_requests_total{method="other",route="/predict",status="405"} 1.0' in text
+    assert "random" not in text.lower()
     assert 'triage_predictions_total{intent="delivery_late"} 1.0' in text
     assert "triage_confidence_count 1.0" in text
 
