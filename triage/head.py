@@ -1,7 +1,6 @@
 """The trained half of the model: one linear layer from the encoder's 384 numbers to the intents."""
 
 import torch
-from sklearn.model_selection import StratifiedKFold
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -53,6 +52,8 @@ def logits_of(head: Head, vectors: torch.Tensor) -> torch.Tensor:
 
 def held_out_logits(vectors: torch.Tensor, labels: torch.Tensor, intents: int, folds: int) -> torch.Tensor:
     """Logits [n, intents] for every training message from a head that never saw it."""
+    from sklearn.model_selection import StratifiedKFold  # a second to import, and only training needs it
+
     logits = torch.empty(len(vectors), intents)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
     for seen, unseen in splitter.split(vectors, labels):
