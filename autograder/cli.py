@@ -8,7 +8,11 @@ import typer
 
 from autograder.notebooks import NotebookUnreadable, run_notebook
 
-app = typer.Typer(help="Run notebooks and say what was seen.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Run notebooks and say what was seen.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 @app.callback()
@@ -19,7 +23,8 @@ def main() -> None:
 @app.command()
 def run(
     notebooks: Annotated[
-        list[Path], typer.Argument(metavar="NOTEBOOK...", help="Notebooks, .ipynb or MyST .md")
+        list[Path],
+        typer.Argument(metavar="NOTEBOOK...", help="Notebooks, .ipynb or MyST .md"),
     ],
 ) -> None:
     """Run notebooks and prove that every code cell was executed and ended as its tags say."""
@@ -31,7 +36,9 @@ def run(
         except (OSError, NotebookUnreadable) as error:
             typer.echo(f"autograder run: {error}", err=True)
             raise typer.Exit(2) from error
-        typer.echo(str(report) if report.findings else f"{path}: every cell ran as it should")
+        typer.echo(
+            str(report) if report.findings else f"{path}: every cell ran as it should"
+        )
         findings += len(report.findings)
     raise typer.Exit(1 if findings else 0)
 

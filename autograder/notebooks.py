@@ -60,12 +60,18 @@ def read_notebook(path: Path) -> NotebookNode:
     """An .ipynb file, or a text notebook jupytext knows (MyST .md). Raises NotebookUnreadable or OSError."""
     try:
         notebook = jupytext.read(path)
-        notebook.metadata.setdefault("kernelspec", {"name": "python3", "display_name": "Python 3"})
+        notebook.metadata.setdefault(
+            "kernelspec", {"name": "python3", "display_name": "Python 3"}
+        )
         nbformat.validate(notebook)
     except OSError:
         raise
-    except Exception as error:  # jupytext and nbformat raise many kinds for a malformed file
-        raise NotebookUnreadable(f"{path} is not a notebook: {str(error).splitlines()[0]}") from error
+    except (
+        Exception
+    ) as error:  # jupytext and nbformat raise many kinds for a malformed file
+        raise NotebookUnreadable(
+            f"{path} is not a notebook: {str(error).splitlines()[0]}"
+        ) from error
     return notebook
 
 
@@ -98,14 +104,20 @@ def run_notebook(path: Path, cwd: Path) -> Report:
             died = True
         notebook = nbformat.read(executed, as_version=4)
     notebook.cells = [
-        cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
+        cell
+        for cell in notebook.cells
+        if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
     ]
     return Report(path, notebook, list(judge(notebook, died)))
 
 
 def judge(notebook: NotebookNode, died: bool = False) -> Iterator[Finding]:
-    """Whether an executed notebook shows that every cell ran, in order, and ended as its tags say."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    """Whether every cell of an executed notebook ran, in order, and ended as tagged."""
+    cells = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.source.strip()
+    ]
     if not cells:
         yield Finding(0, "it has no code cell, so running it proves nothing")
         return
@@ -114,15 +126,21 @@ def judge(notebook: NotebookNode, died: bool = False) -> Iterator[Finding]:
         if cell.execution_count is None:
             yield Finding(number, f"was never executed ({_first_line(cell)})")
         elif cell.execution_count != expected:
+            counts = f"{cell.execution_count}, expected {expected}"
             yield Finding(
-                number,
-                f"has execution count {cell.execution_count}, expected {expected}: not run once, in order",
+                number, f"has execution count {counts}: not run once, in order"
             )
-        expected = expected + 1 if cell.execution_count is None else cell.execution_count + 1
+        expected = (cell.execution_count or expected) + 1
         yield from (Finding(number, message) for message in _complaints(cell))
     if died:
-        last = max((number for number, cell in enumerate(cells, 1) if _was_started(cell)), default=1)
-        yield Finding(last, f"the kernel died or ran out of time here ({_first_line(cells[last - 1])})")
+        last = max(
+            (number for number, cell in enumerate(cells, 1) if _was_started(cell)),
+            default=1,
+        )
+        yield Finding(
+            last,
+            f"the kernel died or ran out of time here ({_first_line(cells[last - 1])})",
+        )
     yield from _judge_checks(cells)
 
 
@@ -151,23 +169,35 @@ def _judge_checks(cells: list[NotebookNode]) -> Iterator[Finding]:
             verdicts[name] = []
         called = [name for name in _called(tree) if name in defined]
         if len(called) > 1:
-            yield Finding(number, f"calls {len(called)} checks ({', '.join(called)}); give each its own cell")
+            yield Finding(
+                number,
+                f"calls {len(called)} checks ({', '.join(called)}); give each its own cell",
+            )
         elif called:
             text = _shown(cell)
-            verdicts[called[0]].append(next((word for word in (NOT_YET, RIGHT) if word in text), "nothing"))
+            verdicts[called[0]].append(
+                next((word for word in (NOT_YET, RIGHT) if word in text), "nothing")
+            )
     for name, seen in verdicts.items():
         number = defined[name]
         if NOT_YET not in seen:
-            yield Finding(number, f"{name} is never seen failing: no cell that calls it shows '{NOT_YET}'")
+            yield Finding(
+                number,
+                f"{name} is never seen failing: no cell that calls it shows '{NOT_YET}'",
+            )
         elif RIGHT not in seen[seen.index(NOT_YET) :]:
             yield Finding(
-                number, f"{name} is never seen passing: no later cell that calls it shows '{RIGHT}'"
+                number,
+                f"{name} is never seen passing: no later cell that calls it shows '{RIGHT}'",
             )
 
 
 def _parse(source: str) -> ast.AST:
     """The cell's syntax tree; lines only IPython understands are left out."""
-    plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
+    plain = "\n".join(
+        "" if line.lstrip().startswith(("%", "!")) else line
+        for line in source.splitlines()
+    )
     try:
         return ast.parse(plain)
     except SyntaxError:
@@ -177,7 +207,10 @@ def _parse(source: str) -> ast.AST:
 def _made_checks(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="Exercise"))):
+            case ast.Assign(
+                targets=[ast.Name(id=name)],
+                value=ast.Call(func=ast.Name(id="Exercise")),
+            ):
                 yield name
 
 
@@ -190,7 +223,10 @@ def _called(tree: ast.AST) -> list[str]:
 
 
 def _shown(cell: NotebookNode) -> str:
-    shown = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    shown = (
+        output.get("text") or output.get("data", {}).get("text/plain", "")
+        for output in cell.outputs
+    )
     return "\n".join(shown)
 
 

@@ -37,8 +37,13 @@ def measure(source: str | Path, encoder: Encoder) -> dict:
 def measure_logistic_regression(source: str | Path, encoder: Encoder) -> float:
     """Test accuracy, 0 to 1, of scikit-learn's logistic regression with the same strength of penalty."""
     dataset = data.load(source)
-    train, test = (encoder.encode(split["text"].tolist()) for split in (dataset.train, dataset.test))
-    head = LogisticRegression(C=25, max_iter=1_000).fit(train, dataset.train["category"])
+    train, test = (
+        encoder.encode(split["text"].tolist())
+        for split in (dataset.train, dataset.test)
+    )
+    head = LogisticRegression(C=25, max_iter=1_000).fit(
+        train, dataset.train["category"]
+    )
     return float(head.score(test, dataset.test["category"]))
 
 

@@ -30,8 +30,12 @@ def code_digest(root: Path) -> str:
 
 
 def _configure(app: Sphinx, config: Config) -> None:
-    for name in [name for name in os.environ if name.startswith(("TRIAGE_", "MLFLOW_"))]:
-        del os.environ[name]  # the book shows the embedded data and the default settings
+    for name in [
+        name for name in os.environ if name.startswith(("TRIAGE_", "MLFLOW_"))
+    ]:
+        del os.environ[
+            name
+        ]  # the book shows the embedded data and the default settings
     # A kernel on plain TCP can be overheard on a shared machine, and says so once per page.
     KernelManager.transport_encryption.default_value = "auto"
     caches = Path(app.outdir).parent / ".jupyter_cache"

@@ -11,7 +11,9 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-TEMPLATES = Path(__file__).parent / "templates"  # the theme's own head, without the FontAwesome script
+TEMPLATES = (
+    Path(__file__).parent / "templates"
+)  # the theme's own head, without the FontAwesome script
 
 # What a page must contain for the file to be of use to it.
 USED_FOR = {
@@ -41,11 +43,17 @@ def _is_used(asset: Any, body: str) -> bool:
 
 
 def _drop_unused(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+    app: Sphinx,
+    page: str,
+    template: str,
+    context: dict[str, Any],
+    document: nodes.document | None,
 ) -> None:
     body = context.get("body", "")
     for kind in ("css_files", "script_files"):
-        context[kind] = [asset for asset in context.get(kind, []) if _is_used(asset, body)]
+        context[kind] = [
+            asset for asset in context.get(kind, []) if _is_used(asset, body)
+        ]
 
 
 def _remove_unserved(app: Sphinx, error: Exception | None) -> None:

@@ -71,10 +71,14 @@ def learner_notebook(page: Page, book: Book) -> NotebookNode:
         raise PageError(1, str(error)) from error
     first_lines = notebook.metadata.pop("source_map")
     translate = _Translation(page, book)
-    for number, (cell, first_line) in enumerate(zip(notebook.cells, first_lines, strict=True)):
+    for number, (cell, first_line) in enumerate(
+        zip(notebook.cells, first_lines, strict=True)
+    ):
         cell.id = f"cell-{number}"
         if cell.cell_type == "markdown":
-            cell.source = translate.cell(cell.source, _skip_blank(page.text, first_line) + 1)
+            cell.source = translate.cell(
+                cell.source, _skip_blank(page.text, first_line) + 1
+            )
             if translate.attachments:
                 cell.attachments = translate.attachments
                 translate.attachments = {}
@@ -82,7 +86,10 @@ def learner_notebook(page: Page, book: Book) -> NotebookNode:
             cell.metadata["jupyter"] = {"source_hidden": True}
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
     notebook.metadata = nbformat.from_dict(
-        {"kernelspec": page.front_matter.get("kernelspec", {}), "language_info": {"name": "python"}}
+        {
+            "kernelspec": page.front_matter.get("kernelspec", {}),
+            "language_info": {"name": "python"},
+        }
     )
     nbformat.validate(notebook)
     return notebook
@@ -96,8 +103,8 @@ def write_notebooks(chapters: Path, output: Path, root: Path) -> list[Path]:
     made: dict[Path, NotebookNode] = {}
     for page in book.pages.values():
         try:
-            made[output / page.path.relative_to(chapters).with_suffix(".ipynb")] = learner_notebook(
-                page, book
+            made[output / page.path.relative_to(chapters).with_suffix(".ipynb")] = (
+                learner_notebook(page, book)
             )
         except PageError as error:
             raise PageError(error.line, f"{page.path}:{error.line}: {error}") from error
@@ -119,7 +126,9 @@ class _Translation:
         self.in_solution = False
         labels = [item for item in page.directives if item.name == "exercise"]
         self.exercises = {
-            item.options.get("label", ""): f"Exercise {number}: {item.argument}".rstrip(": ")
+            item.options.get("label", ""): f"Exercise {number}: {item.argument}".rstrip(
+                ": "
+            )
             for number, item in enumerate(labels, 1)
         }
 
@@ -141,7 +150,9 @@ class _Translation:
         for item in directives_in(text, first_line):
             begin, end = item.line - first_line, item.end - first_line
             indent = " " * (len(lines[begin]) - len(lines[begin].lstrip()))
-            parts.append(self._prose("\n".join(lines[position:begin]), first_line + position))
+            parts.append(
+                self._prose("\n".join(lines[position:begin]), first_line + position)
+            )
             fence = "\n".join(lines[begin:end])
             block = fence if not item.name else _indented(self._directive(item), indent)
             parts.append(block)
@@ -155,12 +166,16 @@ class _Translation:
     def _directive(self, item: Directive) -> str:
         name = item.name
         if name in ADMONITIONS:
-            return self._quotation(name.capitalize() if name != "seealso" else "See also", item)
+            return self._quotation(
+                name.capitalize() if name != "seealso" else "See also", item
+            )
         if name == "admonition" or name in MARGIN_NOTES:
             return self._quotation(item.argument or "Note", item)
         if name == "container":
             return self._body(item)
-        method: Callable[[Directive], str] | None = getattr(self, "_" + name.replace("-", "_"), None)
+        method: Callable[[Directive], str] | None = getattr(
+            self, "_" + name.replace("-", "_"), None
+        )
         if method is None:
             raise PageError(
                 item.line,
@@ -179,9 +194,11 @@ class _Translation:
 
     def _literalinclude(self, item: Directive) -> str:
         code = quoted_region(self.page.path, item, self.book.root).strip("\n")
-        language = item.options.get("language") or {".py": "python", ".yml": "yaml", ".sh": "bash"}.get(
-            Path(item.argument).suffix, ""
-        )
+        language = item.options.get("language") or {
+            ".py": "python",
+            ".yml": "yaml",
+            ".sh": "bash",
+        }.get(Path(item.argument).suffix, "")
         caption = item.options.get("caption") or item.argument.lstrip("./")
         return f"`{caption}`\n\n{_fenced(code, language)}"
 
@@ -189,14 +206,17 @@ class _Translation:
         return _fenced(item.body.strip("\n"), item.argument)
 
     def _exercise(self, item: Directive) -> str:
-        return f"### {self.exercises[item.options.get('label', '')]}\n\n{self._body(item)}"
+        return (
+            f"### {self.exercises[item.options.get('label', '')]}\n\n{self._body(item)}"
+        )
 
     def _solution_start(self, item: Directive) -> str:
         self.in_solution = True
         title = self.exercises.get(item.argument)
         if title is None:
             raise PageError(
-                item.line, f"the solution names '{item.argument}', but no exercise has that label"
+                item.line,
+                f"the solution names '{item.argument}', but no exercise has that label",
             )
         summary = f"<b>Solution to {html.escape(title)}</b> (its code is in the folded cell below)"
         return f"<details><summary>{summary}</summary>\n"
@@ -210,8 +230,12 @@ class _Translation:
         try:
             content = svg.read_bytes()
         except OSError as error:
-            raise PageError(item.line, f"no picture {item.argument} in assets/pictures/") from error
-        self.attachments[svg.name] = {"image/svg+xml": base64.b64encode(content).decode()}
+            raise PageError(
+                item.line, f"no picture {item.argument} in assets/pictures/"
+            ) from error
+        self.attachments[svg.name] = {
+            "image/svg+xml": base64.b64encode(content).decode()
+        }
         caption = self._body(item)
         image = f"![{_bracketed(item.options.get('alt', ''))}](attachment:{svg.name})"
         return f"{image}\n\n{caption}" if caption else image
@@ -221,7 +245,9 @@ class _Translation:
 
     def _footbibliography(self, item: Directive) -> str:
         keys = dict.fromkeys(key for key, _ in cited_keys(self.page.text))
-        return "**Sources**\n\n" + "\n".join(f"- {_reference(self.book.sources[key])}" for key in keys)
+        return "**Sources**\n\n" + "\n".join(
+            f"- {_reference(self.book.sources[key])}" for key in keys
+        )
 
     # -- text between directives
 
@@ -235,14 +261,22 @@ class _Translation:
             return self._role(match[1], match[2], line)
 
         text = re.sub(r"\{([a-z][\w:.-]*)\}`([^`]+)`", role, text)
-        text = re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+\.md)(#[^)\s]*)?\)", self._link, text)
+        text = re.sub(
+            r"(?<!!)\[([^\]]*)\]\(([^)\s]+\.md)(#[^)\s]*)?\)", self._link, text
+        )
         text = re.sub(r"\[([^\]]+)\]\(#([\w-]+)\)", r"\1", text)
         return self._with_contract(text)
 
     def _role(self, name: str, content: str, line: int) -> str:
         shown, target = _split_target(content)
         if name.startswith("footcite"):
-            return "(" + ", ".join(self._source_link(key.strip(), line) for key in content.split(",")) + ")"
+            return (
+                "("
+                + ", ".join(
+                    self._source_link(key.strip(), line) for key in content.split(",")
+                )
+                + ")"
+            )
         if name == "doc":
             return self._page_link(shown, target + ".md")
         if name in {"ref", "numref"}:
@@ -253,7 +287,10 @@ class _Translation:
             return f"`{content}`"
         if name in {"abbr", "term"}:
             return shown
-        raise PageError(line, f"the role {{{name}}} has no form in a learner notebook; use plain Markdown")
+        raise PageError(
+            line,
+            f"the role {{{name}}} has no form in a learner notebook; use plain Markdown",
+        )
 
     def _source_link(self, key: str, line: int) -> str:
         if key not in self.book.sources:
@@ -267,19 +304,27 @@ class _Translation:
     def _page_link(self, shown: str, target: str) -> str:
         """A link to another page leads to its notebook, if it has one; else only its words remain."""
         name, _, anchor = target.partition("#")
-        base = self.book.root / name.lstrip("/") if name.startswith("/") else self.page.path.parent / name
+        base = (
+            self.book.root / name.lstrip("/")
+            if name.startswith("/")
+            else self.page.path.parent / name
+        )
         other = self.book.pages.get(base.resolve())
         if not shown or shown == target.removesuffix(".md"):
             shown = other.title if other else "the book's front page"
         if other is None:
             return shown
         here = self.page.path.resolve().parent
-        relative = Path(os.path.relpath(base.resolve(), here)).with_suffix(".ipynb").as_posix()
+        relative = (
+            Path(os.path.relpath(base.resolve(), here)).with_suffix(".ipynb").as_posix()
+        )
         return f"[{shown}]({relative}{'#' + anchor if anchor else ''})"
 
     def _with_contract(self, text: str) -> str:
         """Under the title, what the front matter promises."""
-        if not self.page.front_matter or not (title := re.search(r"^# .+$", text, flags=re.MULTILINE)):
+        if not self.page.front_matter or not (
+            title := re.search(r"^# .+$", text, flags=re.MULTILINE)
+        ):
             return text
         lines = []
         for label, content in contract_items(self.page.front_matter):
@@ -287,11 +332,15 @@ class _Translation:
                 lines += [f"> **{label}**", *(f"> - {entry}" for entry in content), ">"]
             else:
                 lines += [f"> **{label}** {content}", ">"]
-        return text[: title.end()] + "\n\n" + "\n".join(lines[:-1]) + text[title.end() :]
+        return (
+            text[: title.end()] + "\n\n" + "\n".join(lines[:-1]) + text[title.end() :]
+        )
 
 
 def _reference(source: Source) -> str:
-    who = ". ".join(part for part in (source.authors, f"*{source.title}*", source.year) if part)
+    who = ". ".join(
+        part for part in (source.authors, f"*{source.title}*", source.year) if part
+    )
     return f"{who}. <{source.url}>. {source.note}."
 
 
@@ -312,7 +361,11 @@ def _bracketed(text: str) -> str:
 
 
 def _indented(text: str, indent: str) -> str:
-    return "\n".join(indent + line if line else line for line in text.splitlines()) if indent else text
+    return (
+        "\n".join(indent + line if line else line for line in text.splitlines())
+        if indent
+        else text
+    )
 
 
 def _skip_blank(text: str, first_line: int) -> int:

@@ -77,7 +77,8 @@ class Page:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 2 if mark else 1
             raise PageError(
-                line, f"the front matter is not valid YAML: {str(error).splitlines()[0]}"
+                line,
+                f"the front matter is not valid YAML: {str(error).splitlines()[0]}",
             ) from error
         if not isinstance(found, dict):
             raise PageError(1, "the front matter must be a list of `key: value` lines")
@@ -87,14 +88,19 @@ class Page:
     def headings(self) -> list[Heading]:
         """Top-level headings; one inside a list or quotation does not structure a page."""
         return [
-            Heading(int(token.tag[1]), self._tokens[index + 1].content, _first_line(token))
+            Heading(
+                int(token.tag[1]), self._tokens[index + 1].content, _first_line(token)
+            )
             for index, token in enumerate(self._tokens)
             if token.type == "heading_open" and token.level == 0
         ]
 
     @property
     def title(self) -> str:
-        return next((heading.text for heading in self.headings if heading.level == 1), self.path.stem)
+        return next(
+            (heading.text for heading in self.headings if heading.level == 1),
+            self.path.stem,
+        )
 
     @cached_property
     def directives(self) -> list[Directive]:
@@ -105,7 +111,11 @@ class Page:
 def directives_in(text: str, first_line: int = 1) -> list[Directive]:
     """The fences of a piece of MyST that starts on `first_line` of its page."""
     tokens = _markdown.parse(text)
-    return [_directive(token, first_line - 1) for token in tokens if token.type in {"fence", "colon_fence"}]
+    return [
+        _directive(token, first_line - 1)
+        for token in tokens
+        if token.type in {"fence", "colon_fence"}
+    ]
 
 
 def quoted_region(page: Path, quote: Directive, root: Path) -> str:
@@ -127,9 +137,13 @@ def quoted_region(page: Path, quote: Directive, root: Path) -> str:
         ).read()
     except (OSError, ValueError) as error:
         raise PageError(
-            quote.line, f"cannot quote {named}: {error}; name a file and region that exist"
+            quote.line,
+            f"cannot quote {named}: {error}; name a file and region that exist",
         ) from error
-    lines = {line.strip().lstrip("# ") for line in source.read_text(encoding="utf-8").splitlines()}
+    lines = {
+        line.strip().lstrip("# ")
+        for line in source.read_text(encoding="utf-8").splitlines()
+    }
     for option in ("start-after", "end-before"):
         if option in options and options[option].lstrip("# ") not in lines:
             raise PageError(
@@ -157,13 +171,21 @@ def _split_options(content: str, line: int) -> tuple[dict[str, str], str]:
     """Options from `:key: value` lines or a `---` block at the top of a directive, and what follows them."""
     lines = content.splitlines()
     if lines and lines[0].startswith("---"):
-        closing = next((n for n, text in enumerate(lines[1:], 1) if text.startswith("---")), len(lines))
+        closing = next(
+            (n for n, text in enumerate(lines[1:], 1) if text.startswith("---")),
+            len(lines),
+        )
         block, rest = lines[1:closing], lines[closing + 1 :]
     else:
-        count = next((n for n, text in enumerate(lines) if not text.lstrip().startswith(":")), len(lines))
+        count = next(
+            (n for n, text in enumerate(lines) if not text.lstrip().startswith(":")),
+            len(lines),
+        )
         block, rest = [text.lstrip()[1:] for text in lines[:count]], lines[count:]
     try:
         items, _ = options_to_items("\n".join(block))
     except TokenizeError as error:
-        raise PageError(line, f"the directive's options cannot be read: {error.problem}") from error
+        raise PageError(
+            line, f"the directive's options cannot be read: {error.problem}"
+        ) from error
     return dict(items), "\n".join(rest)

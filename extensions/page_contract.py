@@ -25,12 +25,18 @@ from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 from extensions.page import Directive, Page, PageError, quoted_region
 from extensions.sources import Source, cited_keys, read_sources
 
-CLOSING = ["Break it on purpose", "Exercises", "What breaks in production", "Where next"]
+CLOSING = [
+    "Break it on purpose",
+    "Exercises",
+    "What breaks in production",
+    "Where next",
+]
 NEEDS = {
     "offline": "nothing but this course, installed; no network",
     "engine": "a container engine (docker or podman)",
     "cluster": "a Kubernetes cluster you may use",
 }
+COLUMNS = 88  # what fits beside the contents on a desktop
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,13 @@ def check_book(root: Path) -> list[Finding]:
     sources = _sources(root)
     listed = toc_files(root)
     pages = [Page.read(path) for path in pages_in(root / "chapters")]
-    findings = [finding for page in pages for finding in check_page(page, root, sources)]
+    findings = [
+        finding for page in pages for finding in check_page(page, root, sources)
+    ]
     findings += _check_toc(root, listed)
-    everything = pages + [Page.read(path) for path in listed if path.exists() and path.parent == root]
+    everything = pages + [
+        Page.read(path) for path in listed if path.exists() and path.parent == root
+    ]
     findings += _check_sources(root, sources, everything)
     return findings
 
@@ -73,7 +83,10 @@ def check_page(page: Page, root: Path, sources: dict[str, Source]) -> list[Findi
         ]
     except PageError as error:
         found = [(error.line, str(error))]
-    return [Finding(page.path, line, message) for line, message in sorted(found, key=lambda item: item[0])]
+    return [
+        Finding(page.path, line, message)
+        for line, message in sorted(found, key=lambda item: item[0])
+    ]
 
 
 def pages_in(folder: Path) -> list[Path]:
@@ -108,7 +121,10 @@ def _check_sections(page: Page) -> Iterator[Problem]:
     titles = [heading for heading in page.headings if heading.level == 1]
     if len(titles) != 1:
         line = titles[1].line if titles else 1
-        yield line, f"{len(titles)} headings of level 1; a page has exactly one `# Title`"
+        yield (
+            line,
+            f"{len(titles)} headings of level 1; a page has exactly one `# Title`",
+        )
     sections = [heading for heading in page.headings if heading.level == 2]
     names = [section.text for section in sections]
     missing = [name for name in CLOSING if name not in names]
@@ -116,16 +132,24 @@ def _check_sections(page: Page) -> Iterator[Problem]:
         yield 1, f"no section `## {name}`; a page ends with: {', '.join(CLOSING)}"
     if not missing and names[-len(CLOSING) :] != CLOSING:
         line = sections[-len(CLOSING)].line
-        yield line, f"the last sections are out of order; end the page with: {', '.join(CLOSING)}"
+        yield (
+            line,
+            f"the last sections are out of order; end the page with: {', '.join(CLOSING)}",
+        )
 
 
 def _check_exercises(page: Page) -> Iterator[Problem]:
-    start = next((heading.line for heading in page.headings if heading.text == "Exercises"), None)
+    start = next(
+        (heading.line for heading in page.headings if heading.text == "Exercises"), None
+    )
     if start is None:
         return  # the missing section is a finding already
     exercises = [item for item in page.directives if item.name == "exercise"]
     if len(exercises) < 2:
-        yield start, f"{len(exercises)} exercises; give at least two, each with a self-check and a solution"
+        yield (
+            start,
+            f"{len(exercises)} exercises; give at least two, each with a self-check and a solution",
+        )
     for exercise in exercises:
         yield from _check_exercise(page, exercise)
 
@@ -134,10 +158,20 @@ def _check_exercise(page: Page, exercise: Directive) -> Iterator[Problem]:
     label = exercise.options.get("label", "")
     name = f"exercise '{label or exercise.argument}'"
     if not label:
-        yield exercise.line, f"{name} has no `:label:`; add one so that its solution can name it"
+        yield (
+            exercise.line,
+            f"{name} has no `:label:`; add one so that its solution can name it",
+        )
         return
     after = [item for item in page.directives if item.line > exercise.line]
-    begin = next((item for item in after if item.name == "solution-start" and item.argument == label), None)
+    begin = next(
+        (
+            item
+            for item in after
+            if item.name == "solution-start" and item.argument == label
+        ),
+        None,
+    )
     if begin is None:
         yield (
             exercise.line,
@@ -145,14 +179,29 @@ def _check_exercise(page: Page, exercise: Directive) -> Iterator[Problem]:
         )
         return
     if "dropdown" not in begin.options.get("class", "").split():
-        yield begin.line, f"the solution of {name} is not folded; give it `:class: dropdown`"
-    finish = next((item for item in after if item.name == "solution-end" and item.line > begin.line), None)
+        yield (
+            begin.line,
+            f"the solution of {name} is not folded; give it `:class: dropdown`",
+        )
+    finish = next(
+        (
+            item
+            for item in after
+            if item.name == "solution-end" and item.line > begin.line
+        ),
+        None,
+    )
     if finish is None:
-        yield begin.line, f"the solution of {name} never ends; close it with {{solution-end}}"
+        yield (
+            begin.line,
+            f"the solution of {name} never ends; close it with {{solution-end}}",
+        )
         return
     cells = [item for item in after if item.name == "code-cell"]
     asked = "\n".join(cell.body for cell in cells if cell.line < begin.line)
-    solved = "\n".join(cell.body for cell in cells if begin.line < cell.line < finish.line)
+    solved = "\n".join(
+        cell.body for cell in cells if begin.line < cell.line < finish.line
+    )
     checks = re.findall(r"^(\w+) *= *Exercise\(", asked, re.MULTILINE)
     tried = [check for check in checks if re.search(rf"\b{check}\(", asked)]
     if not tried:
@@ -171,18 +220,31 @@ def _check_citations(page: Page, sources: dict[str, Source]) -> Iterator[Problem
     cited = cited_keys(page.text)
     for key, line in cited:
         if key not in sources:
-            yield line, f"cites '{key}', which references.bib does not have; add the entry or correct the key"
+            yield (
+                line,
+                f"cites '{key}', which references.bib does not have; add the entry or correct the key",
+            )
     if cited and not any(item.name == "footbibliography" for item in page.directives):
-        yield cited[-1][1], "cites sources but never lists them; end the page with a {footbibliography}"
+        yield (
+            cited[-1][1],
+            "cites sources but never lists them; end the page with a {footbibliography}",
+        )
 
 
 def _check_quotes(page: Page, root: Path) -> Iterator[Problem]:
     for item in page.directives:
         if item.name == "literalinclude":
             try:
-                quoted_region(page.path, item, root)
+                code = quoted_region(page.path, item, root)
             except PageError as error:
                 yield error.line, str(error)
+                continue
+            width = max(map(len, code.splitlines()), default=0)
+            if width > COLUMNS:
+                yield (
+                    item.line,
+                    f"quotes a line of {width} characters; break it, a page shows {COLUMNS}",
+                )
 
 
 def _check_toc(root: Path, listed: list[Path]) -> Iterator[Finding]:
@@ -190,24 +252,33 @@ def _check_toc(root: Path, listed: list[Path]) -> Iterator[Finding]:
     for path in listed:
         if not path.exists():
             yield Finding(
-                toc, 1, f"lists {path.relative_to(root)}, which does not exist; write it or take it out"
+                toc,
+                1,
+                f"lists {path.relative_to(root)}, which does not exist; write it or take it out",
             )
     for path in pages_in(root / "chapters"):
         if path not in listed:
-            yield Finding(path, 1, "is not in _toc.yml, so no reader would find it; list it there")
+            yield Finding(
+                path, 1, "is not in _toc.yml, so no reader would find it; list it there"
+            )
 
 
-def _check_sources(root: Path, sources: dict[str, Source], pages: list[Page]) -> Iterator[Finding]:
+def _check_sources(
+    root: Path, sources: dict[str, Source], pages: list[Page]
+) -> Iterator[Finding]:
     used = {key for page in pages for key, _ in cited_keys(page.text)}
     for source in sources.values():
         problems = {
             "has no url; say where a reader can look it up": not source.url,
-            "has no date; add note = {Checked YYYY-MM-DD}, the day somebody looked": source.checked is None,
+            "has no date; add note = {Checked YYYY-MM-DD}, the day somebody looked": source.checked
+            is None,
             "is cited nowhere; cite it or take it out": source.key not in used,
         }
         for problem, applies in problems.items():
             if applies:
-                yield Finding(root / "references.bib", source.line, f"'{source.key}' {problem}")
+                yield Finding(
+                    root / "references.bib", source.line, f"'{source.key}' {problem}"
+                )
 
 
 def _is_text(value: Any) -> bool:
@@ -224,8 +295,12 @@ def toc_files(root: Path) -> list[Path]:
     try:
         site_map = parse_toc_yaml(root / "_toc.yml")
     except (MalformedError, yaml.YAMLError) as error:
-        raise ValueError(f"{root / '_toc.yml'}: not a table of contents: {error}") from error
-    return [root / (name if name.endswith(".md") else f"{name}.md") for name in site_map]
+        raise ValueError(
+            f"{root / '_toc.yml'}: not a table of contents: {error}"
+        ) from error
+    return [
+        root / (name if name.endswith(".md") else f"{name}.md") for name in site_map
+    ]
 
 
 # What is shown
@@ -249,9 +324,16 @@ def contract_block(meta: dict[str, Any]) -> nodes.container:
         paragraphs = [nodes.paragraph("", "", *_inline(text)) for text in texts]
         body: list[nodes.Node] = list(paragraphs)
         if isinstance(content, list):
-            body = [nodes.bullet_list("", *(nodes.list_item("", paragraph) for paragraph in paragraphs))]
+            body = [
+                nodes.bullet_list(
+                    "", *(nodes.list_item("", paragraph) for paragraph in paragraphs)
+                )
+            ]
         items += nodes.definition_list_item(
-            "", nodes.term("", label), nodes.definition("", *body), classes=[label.lower().replace(" ", "-")]
+            "",
+            nodes.term("", label),
+            nodes.definition("", *body),
+            classes=[label.lower().replace(" ", "-")],
         )
     return nodes.container("", items, classes=["contract"])
 
@@ -275,7 +357,10 @@ def _warn(app: Sphinx) -> None:
     try:
         for finding in check_book(Path(app.srcdir)):
             log.warning(
-                "%s", finding.message, location=f"{finding.path}:{finding.line}", type="page_contract"
+                "%s",
+                finding.message,
+                location=f"{finding.path}:{finding.line}",
+                type="page_contract",
             )
     except (OSError, ValueError) as error:
         log.warning("%s", error, type="page_contract")
@@ -288,7 +373,9 @@ def _show(app: Sphinx, document: nodes.document) -> None:
     title = next(iter(document.findall(nodes.title)), None)
     if title is None or list(_check_front_matter(page)):
         return  # already a warning
-    title.parent.insert(title.parent.index(title) + 1, contract_block(page.front_matter))
+    title.parent.insert(
+        title.parent.index(title) + 1, contract_block(page.front_matter)
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -303,7 +390,11 @@ def main(arguments: list[str]) -> int:
         if arguments:
             sources = _sources(root)
             paths = [path for name in arguments for path in _expand(Path(name))]
-            findings = [finding for path in paths for finding in check_page(Page.read(path), root, sources)]
+            findings = [
+                finding
+                for path in paths
+                for finding in check_page(Page.read(path), root, sources)
+            ]
         else:
             findings = check_book(root)
     except (OSError, ValueError) as error:

@@ -51,13 +51,17 @@ def inline_svg(path: Path, alt: str) -> str:
             raise ValueError("it contains a script")
         for name, value in element.attrib.items():
             if name.endswith("href") and not value.startswith("#"):
-                raise ValueError(f"it refers to {value}; a picture brings everything it shows")
+                raise ValueError(
+                    f"it refers to {value}; a picture brings everything it shows"
+                )
             if name == "id":
                 element.set(name, prefix + value)
             elif name.endswith("href") and value[1:] in ids:
                 element.set(name, f"#{prefix}{value[1:]}")
             else:
-                element.set(name, re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", value))
+                element.set(
+                    name, re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", value)
+                )
     svg.set("role", "img")
     svg.set("aria-label", alt)
     return ET.tostring(svg, encoding="unicode")
@@ -78,16 +82,27 @@ class Picture(SphinxDirective):
             try:
                 inline_svg(path, alt)
             except FileNotFoundError:
-                problem = "does not exist in assets/pictures/; draw it or correct the name"
+                problem = (
+                    "does not exist in assets/pictures/; draw it or correct the name"
+                )
             except (OSError, ValueError) as error:
                 problem = f"cannot be drawn: {error}"
         if problem:
-            return [self.state.document.reporter.warning(f"picture {name} {problem}", line=self.lineno)]
+            return [
+                self.state.document.reporter.warning(
+                    f"picture {name} {problem}", line=self.lineno
+                )
+            ]
         self.env.note_dependency(str(path))
-        figure = nodes.figure("", nodes.image(uri=f"/assets/pictures/{name}", alt=alt, classes=["picture"]))
+        figure = nodes.figure(
+            "",
+            nodes.image(uri=f"/assets/pictures/{name}", alt=alt, classes=["picture"]),
+        )
         if self.content:
             caption = nodes.caption()
-            text, messages = self.parse_inline(" ".join(self.content), lineno=self.content_offset + 1)
+            text, messages = self.parse_inline(
+                " ".join(self.content), lineno=self.content_offset + 1
+            )
             caption += text
             figure += [caption, *messages]
         self.set_source_info(figure)
@@ -104,7 +119,9 @@ class InlinePictures(SphinxPostTransform):
         for image in list(self.document.findall(nodes.image)):
             if "picture" in image["classes"]:
                 path = Path(self.env.srcdir) / image["uri"].lstrip("/")
-                image.replace_self(nodes.raw("", inline_svg(path, image["alt"]), format="html"))
+                image.replace_self(
+                    nodes.raw("", inline_svg(path, image["alt"]), format="html")
+                )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -18,11 +18,21 @@ from bs4 import BeautifulSoup
 
 # What a browser fetches by itself; a link waits for the reader.
 LOADED = {
-    **dict.fromkeys(["script", "img", "source", "iframe", "video", "audio", "embed"], "src"),
+    **dict.fromkeys(
+        ["script", "img", "source", "iframe", "video", "audio", "embed"], "src"
+    ),
     **dict.fromkeys(["image", "use"], "href"),
     "object": "data",
 }
-FETCHED_RELATIONS = {"stylesheet", "preload", "modulepreload", "prefetch", "preconnect", "icon", "manifest"}
+FETCHED_RELATIONS = {
+    "stylesheet",
+    "preload",
+    "modulepreload",
+    "prefetch",
+    "preconnect",
+    "icon",
+    "manifest",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,11 @@ class _Site:
     @classmethod
     def read(cls, root: Path) -> "_Site":
         pages = {
-            page: BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser", multi_valued_attributes=None)
+            page: BeautifulSoup(
+                page.read_text(encoding="utf-8"),
+                "html.parser",
+                multi_valued_attributes=None,
+            )
             for page in sorted(root.rglob("*.html"))
         }
         if not pages:
@@ -58,7 +72,10 @@ def check_site(root: Path) -> list[str]:
         for message in _check_page(page, site)
     ]
     for sheet in sorted(site.root.rglob("*.css")):
-        findings += [f"{sheet.relative_to(site.root)}: {message}" for message in _check_stylesheet(sheet)]
+        findings += [
+            f"{sheet.relative_to(site.root)}: {message}"
+            for message in _check_stylesheet(sheet)
+        ]
     return findings
 
 
@@ -71,7 +88,9 @@ def _check_page(page: Path, site: _Site) -> Iterator[str]:
             yield from _check_loaded(str(element[attribute]), page, site)
     for link in document.select("link[href]"):
         fetched = FETCHED_RELATIONS & set(str(link.get("rel")).split())
-        yield from (_check_loaded if fetched else _check_internal)(str(link["href"]), page, site)
+        yield from (_check_loaded if fetched else _check_internal)(
+            str(link["href"]), page, site
+        )
     ours = document.select("article [id]")  # the theme's own frame is not ours to mend
     for name, count in Counter(str(tag["id"]) for tag in ours).items():
         if count > 1:
@@ -103,7 +122,9 @@ def _check_internal(address: str, page: Path, site: _Site) -> Iterator[str]:
 
 def _check_stylesheet(sheet: Path) -> Iterator[str]:
     text = re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8"), flags=re.DOTALL)
-    for address in re.findall(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", text):
+    for address in re.findall(
+        r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", text
+    ):
         if urlsplit("".join(address)).netloc:
             yield f"loads {''.join(address)} from elsewhere; bring it along in assets/"
 
@@ -117,7 +138,10 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"site links: {error}; build the book first", file=sys.stderr)
         return 2
-    print("\n".join(findings) or "every internal link arrives, nothing is loaded from elsewhere")
+    print(
+        "\n".join(findings)
+        or "every internal link arrives, nothing is loaded from elsewhere"
+    )
     return 1 if findings else 0
 
 

@@ -47,7 +47,9 @@ def read_sources(path: Path) -> dict[str, Source]:
             " ".join([*person.first_names, *person.prelast_names, *person.last_names])
             for person in entry.persons.get("author", [])
         ]
-        plain = {name: str(Text.from_latex(value)) for name, value in entry.fields.items()}
+        plain = {
+            name: str(Text.from_latex(value)) for name, value in entry.fields.items()
+        }
         start = re.search(rf"@\w+\s*\{{\s*{re.escape(key)}\s*,", text, re.IGNORECASE)
         sources[key] = Source(
             key=key,

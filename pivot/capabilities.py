@@ -52,7 +52,11 @@ class Capability:
 
 
 CAPABILITIES = (
-    Capability("read", "build the book", (("python",), ("jupyter-book",), ("sphinx-book-theme",))),
+    Capability(
+        "read",
+        "build the book",
+        (("python",), ("jupyter-book",), ("sphinx-book-theme",)),
+    ),
     Capability(
         "notebooks",
         "run the notebooks",
@@ -65,9 +69,17 @@ CAPABILITIES = (
             ("mlflow",),
         ),
     ),
-    Capability("containers", "run containers and sandboxes", (("docker", "podman"), ("bubblewrap",))),
+    Capability(
+        "containers",
+        "run containers and sandboxes",
+        (("docker", "podman"), ("bubblewrap",)),
+    ),
     Capability("browser", "test the site in a browser", (("chromium",), ("fonts",))),
-    Capability("kubernetes", "run Kubernetes manifests", (("cluster", "podman", "kind", "minikube"),)),
+    Capability(
+        "kubernetes",
+        "run Kubernetes manifests",
+        (("cluster", "podman", "kind", "minikube"),),
+    ),
 )
 ESSENTIAL = ("read", "notebooks")  # without these the course cannot be taken at all
 
@@ -91,14 +103,20 @@ def ask(*command: str, patience: float = PATIENCE) -> Answer:
     with TemporaryFile() as output, TemporaryFile() as complaints:
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=complaints, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=complaints,
+                start_new_session=True,
             )
         except OSError as error:
             return Answer(False, f"it does not start: {error.strerror}")
         try:
             ok = process.wait(patience) == 0
         except subprocess.TimeoutExpired:
-            with suppress(OSError, subprocess.TimeoutExpired):  # a set-uid program is not ours to kill
+            with suppress(
+                OSError, subprocess.TimeoutExpired
+            ):  # a set-uid program is not ours to kill
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(1)
             return Answer(False, f"it does not answer within {patience:g} seconds")
@@ -106,8 +124,12 @@ def ask(*command: str, patience: float = PATIENCE) -> Answer:
             said.seek(0)
             lines = said.read(100_000).decode(errors="replace").strip().splitlines()
             if lines:
-                return Answer(ok, "".join(filter(str.isprintable, lines[0 if ok else -1]))[:300])
-        return Answer(ok, "" if ok else f"it fails with exit status {process.returncode}")
+                return Answer(
+                    ok, "".join(filter(str.isprintable, lines[0 if ok else -1]))[:300]
+                )
+        return Answer(
+            ok, "" if ok else f"it fails with exit status {process.returncode}"
+        )
 
 
 def find(name: str, host: Host | None = None) -> Part:
@@ -121,14 +143,23 @@ def find(name: str, host: Host | None = None) -> Part:
 
 def survey(host: Host) -> dict[str, Part]:
     """Every part of the table that this machine can have, by name; all probed at the same time."""
-    names = {name for capability in CAPABILITIES for choice in needs(capability, host) for name in choice}
+    names = {
+        name
+        for capability in CAPABILITIES
+        for choice in needs(capability, host)
+        for name in choice
+    }
     with ThreadPoolExecutor(len(names)) as pool:
-        return dict(zip(names, pool.map(lambda name: find(name, host), names), strict=True))
+        return dict(
+            zip(names, pool.map(lambda name: find(name, host), names), strict=True)
+        )
 
 
 def needs(capability: Capability, host: Host) -> list[tuple[str, ...]]:
     """A capability's choices on this machine: bubblewrap exists on Linux alone."""
-    return [choice for choice in capability.needs if host.linux or choice != ("bubblewrap",)]
+    return [
+        choice for choice in capability.needs if host.linux or choice != ("bubblewrap",)
+    ]
 
 
 def unmet(capability: Capability, host: Host, parts: dict[str, Part]) -> list[Part]:
@@ -137,14 +168,20 @@ def unmet(capability: Capability, host: Host, parts: dict[str, Part]) -> list[Pa
     for choice in needs(capability, host):
         candidates = [parts[name] for name in choice]
         if not any(part.ready for part in candidates):
-            lacking.append(next((part for part in candidates if part.problem), candidates[0]))
+            lacking.append(
+                next((part for part in candidates if part.problem), candidates[0])
+            )
     return lacking
 
 
 def _python(name: str, host: Host) -> Part:
     if (3, 11) <= sys.version_info < (3, 14):
         return Part(name, version=platform.python_version(), path=sys.executable)
-    return Part(name, problem=f"{platform.python_version()} is not one of 3.11 to 3.13", fix="make setup")
+    return Part(
+        name,
+        problem=f"{platform.python_version()} is not one of 3.11 to 3.13",
+        fix="make setup",
+    )
 
 
 def _python_package(name: str, host: Host) -> Part:
@@ -153,7 +190,11 @@ def _python_package(name: str, host: Host) -> Part:
     except metadata.PackageNotFoundError:
         return Part(name, fix="make setup")
     if name == "jupyter-book" and not version.startswith("1."):
-        return Part(name, problem=f"{version} is another tool, the book needs 1.x", fix="make setup")
+        return Part(
+            name,
+            problem=f"{version} is another tool, the book needs 1.x",
+            fix="make setup",
+        )
     return Part(name, version=version)
 
 
@@ -166,7 +207,10 @@ def _docker(name: str, host: Host) -> Part:
         return Part(name, version=answer.version, path=path)
     fix = host.start_docker()
     if "permission denied" in answer.line.lower():
-        fix = host.as_root(f"usermod -aG docker {os.environ.get('USER', '$USER')}") + "  # then log in again"
+        fix = (
+            host.as_root(f"usermod -aG docker {os.environ.get('USER', '$USER')}")
+            + "  # then log in again"
+        )
     elif host.linux and not program("dockerd"):
         fix = host.install(name)
     return Part(name, path=path, problem=f"no engine answers: {answer.line}", fix=fix)
@@ -179,7 +223,11 @@ def _podman(name: str, host: Host) -> Part:
     answer = ask(path, "info", "--format", "{{.Version.Version}}")
     if answer.ok:
         return Part(name, version=answer.version, path=path)
-    fix = "podman machine init --now" if host.family == "macos" else "podman info  # and mend what it says"
+    fix = (
+        "podman machine init --now"
+        if host.family == "macos"
+        else "podman info  # and mend what it says"
+    )
     return Part(name, path=path, problem=answer.line, fix=fix)
 
 
@@ -194,7 +242,9 @@ def _bubblewrap(name: str, host: Host) -> Part:
     fix = host.as_root("sysctl -w kernel.apparmor_restrict_unprivileged_userns=0")
     if host.family != "ubuntu":
         fix = "run outside the surrounding container, or give that one CAP_SYS_ADMIN"
-    return Part(name, path=path, problem=f"it cannot make a sandbox: {trial.line}", fix=fix)
+    return Part(
+        name, path=path, problem=f"it cannot make a sandbox: {trial.line}", fix=fix
+    )
 
 
 def _chromium(name: str, host: Host) -> Part:
@@ -212,7 +262,9 @@ def _browsers() -> list[str]:
     apps = ("Google Chrome", "Chromium")
     places = [program(name) for name in names]
     places += [f"{APPLICATIONS}/{app}.app/Contents/MacOS/{app}" for app in apps]
-    own = [Path.home() / cache / "ms-playwright" for cache in (".cache", "Library/Caches")]
+    own = [
+        Path.home() / cache / "ms-playwright" for cache in (".cache", "Library/Caches")
+    ]
     for cache in (Path(SHARED_BROWSERS), *own):
         for inside in ("chrome-linux*/chrome", "chrome-mac*/*.app/Contents/MacOS/*"):
             places += sorted(map(str, cache.glob(f"chromium-*/{inside}")))
@@ -222,8 +274,14 @@ def _browsers() -> list[str]:
 def _fonts(name: str, host: Host) -> Part:
     if not host.linux:
         return Part(name, version="the system's")
-    folders = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path.home() / ".local/share/fonts"]
-    found = next((font for folder in folders for font in folder.rglob("*.[ot]tf")), None)
+    folders = [
+        Path("/usr/share/fonts"),
+        Path("/usr/local/share/fonts"),
+        Path.home() / ".local/share/fonts",
+    ]
+    found = next(
+        (font for folder in folders for font in folder.rglob("*.[ot]tf")), None
+    )
     return Part(name, version="found", path=str(found.parent)) if found else Part(name)
 
 
@@ -232,12 +290,19 @@ def _cluster(name: str, host: Host) -> Part:
     path = program("kubectl")
     context = ask(path, "config", "current-context") if path else Answer(False, "")
     if not context.ok:
-        return Part(name, fix=host.install("podman"))  # `podman kube play` needs no cluster
+        return Part(
+            name, fix=host.install("podman")
+        )  # `podman kube play` needs no cluster
     answer = ask(path, "get", "--raw", "/version", "--request-timeout=5s")
     if answer.ok:
         return Part(name, version=f"context {context.line}", path=path)
     problem = f"the context {context.line} does not answer: {answer.line}"
-    return Part(name, path=path, problem=problem, fix="kubectl config use-context NAME  # or start it")
+    return Part(
+        name,
+        path=path,
+        problem=problem,
+        fix="kubectl config use-context NAME  # or start it",
+    )
 
 
 def _local_cluster(name: str, host: Host) -> Part:

@@ -8,7 +8,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pivot.capabilities import CAPABILITIES, ESSENTIAL, Capability, Part, needs, survey, unmet
+from pivot.capabilities import (
+    CAPABILITIES,
+    ESSENTIAL,
+    Capability,
+    Part,
+    needs,
+    survey,
+    unmet,
+)
 from pivot.host import Host
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -20,7 +28,11 @@ def pivot() -> None:
 
 
 @app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object.")
+    ] = False,
+) -> None:
     """Say what this machine can do with the course, and how to get the rest.
 
     Exits with 0 when the book can be built and its notebooks run, with 1 when not.
@@ -28,7 +40,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     host = Host.detect()
     with Console(stderr=True).status("Looking at this machine"):
         parts = survey(host)
-    lacking = {capability.name: unmet(capability, host, parts) for capability in CAPABILITIES}
+    lacking = {
+        capability.name: unmet(capability, host, parts) for capability in CAPABILITIES
+    }
     if as_json:
         typer.echo(json.dumps(_record(host, parts, lacking), indent=2))
     else:
@@ -37,10 +51,17 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 
 def _present(capability: Capability, host: Host, parts: dict[str, Part]) -> list[Part]:
-    return [parts[name] for choice in needs(capability, host) for name in choice if parts[name].ready]
+    return [
+        parts[name]
+        for choice in needs(capability, host)
+        for name in choice
+        if parts[name].ready
+    ]
 
 
-def _record(host: Host, parts: dict[str, Part], lacking: dict[str, list[Part]]) -> dict[str, object]:
+def _record(
+    host: Host, parts: dict[str, Part], lacking: dict[str, list[Part]]
+) -> dict[str, object]:
     return {
         "host": asdict(host),
         "capabilities": [
@@ -57,14 +78,21 @@ def _record(host: Host, parts: dict[str, Part], lacking: dict[str, list[Part]]) 
 
 
 def _print(host: Host, parts: dict[str, Part], lacking: dict[str, list[Part]]) -> None:
-    console = Console(highlight=False, soft_wrap=True)  # commands are copied: they must not be wrapped
+    console = Console(
+        highlight=False, soft_wrap=True
+    )  # commands are copied: they must not be wrapped
     console.print(Text(f"{host.name}\n", style="dim"))
     for capability in CAPABILITIES:
         ready = not lacking[capability.name]
-        present = ", ".join(f"{part.name} {part.version}" for part in _present(capability, host, parts))
+        present = ", ".join(
+            f"{part.name} {part.version}" for part in _present(capability, host, parts)
+        )
         console.print(
             Text.assemble(
-                ("ready    " if ready else "missing  ", "green" if ready else "bold red"),
+                (
+                    "ready    " if ready else "missing  ",
+                    "green" if ready else "bold red",
+                ),
                 (f"{capability.name:<12}", "bold"),
                 capability.purpose,
             )
@@ -72,7 +100,15 @@ def _print(host: Host, parts: dict[str, Part], lacking: dict[str, list[Part]]) -
         if present:
             console.print(Text(f"           {present}", style="dim"))
         for part in lacking[capability.name]:
-            console.print(Text(f"           {part.name}: {part.problem or 'not found'}"))
+            console.print(
+                Text(f"           {part.name}: {part.problem or 'not found'}")
+            )
             console.print(Text(f"             {part.fix}", style="cyan"))
-    if host.apt and any(lacking[name] for name in ("containers", "browser", "kubernetes")):
-        console.print(Text(f"\nEverything that pip cannot install, at once: {host.as_root('make system')}"))
+    if host.apt and any(
+        lacking[name] for name in ("containers", "browser", "kubernetes")
+    ):
+        console.print(
+            Text(
+                f"\nEverything that pip cannot install, at once: {host.as_root('make system')}"
+            )
+        )

@@ -43,28 +43,42 @@ class Exercise:
         if not self.cases:
             raise ValueError("an exercise needs at least one case")
         for case in self.cases:
-            if not (isinstance(case, tuple) and len(case) == 2 and isinstance(case[0], tuple)):
-                raise ValueError(f"a case is (tuple of arguments, expected value), not {_show(case)}")
+            if not (
+                isinstance(case, tuple)
+                and len(case) == 2
+                and isinstance(case[0], tuple)
+            ):
+                raise ValueError(
+                    f"a case is (tuple of arguments, expected value), not {_show(case)}"
+                )
 
     def __call__(self, answer: Callable[..., Any]) -> Result:
         if not callable(answer):
-            return self._not_yet(f"the check wants the function itself, not called; it got {_show(answer)}")
+            return self._not_yet(
+                f"the check wants the function itself, not called; it got {_show(answer)}"
+            )
         for arguments, expected in self.cases:
             if seen := _complaint(answer, arguments, expected):
                 return self._not_yet(seen)
         count = len(self.cases)
-        return Result(True, f"Right: {count} of {count} case{'s' if count > 1 else ''}.")
+        return Result(
+            True, f"Right: {count} of {count} case{'s' if count > 1 else ''}."
+        )
 
     def _not_yet(self, seen: str) -> Result:
         return Result(False, f"Not yet: {seen}. {self.hint}".strip())
 
 
-def _complaint(answer: Callable[..., Any], arguments: tuple[Any, ...], expected: Any) -> str:
+def _complaint(
+    answer: Callable[..., Any], arguments: tuple[Any, ...], expected: Any
+) -> str:
     """What is wrong with the answer on one case, or an empty string."""
     name = getattr(answer, "__name__", type(answer).__name__)
     call = f"{name}({', '.join(map(_show, arguments))})"
     try:
-        given = answer(*deepcopy(arguments))  # an answer that changes its arguments must not change the cases
+        given = answer(
+            *deepcopy(arguments)
+        )  # an answer that changes its arguments must not change the cases
     except (Exception, SystemExit) as error:
         return f"{call} raised {type(error).__name__}: {error}".rstrip(": ")
     if _same(given, expected):
@@ -88,8 +102,16 @@ def _same(given: Any, expected: Any) -> bool:
             both_nan = given != given and expected != expected
             return both_nan or math.isclose(given, expected, rel_tol=1e-6, abs_tol=1e-9)
         if isinstance(expected, (list, tuple)):
-            alike = isinstance(given, list) if isinstance(expected, list) else isinstance(given, tuple)
-            return alike and len(given) == len(expected) and all(map(_same, given, expected))
+            alike = (
+                isinstance(given, list)
+                if isinstance(expected, list)
+                else isinstance(given, tuple)
+            )
+            return (
+                alike
+                and len(given) == len(expected)
+                and all(map(_same, given, expected))
+            )
         if isinstance(expected, dict):
             return (
                 isinstance(given, dict)

@@ -71,7 +71,9 @@ class Host:
         wsl = "microsoft" in platform.release().lower()
         return cls(
             name=release.get("PRETTY_NAME", "Linux") + (" under WSL 2" if wsl else ""),
-            family=next((family for family in families if family in INSTALLERS), "linux"),
+            family=next(
+                (family for family in families if family in INSTALLERS), "linux"
+            ),
             root=os.geteuid() == 0,
             systemd=Path("/run/systemd/system").is_dir(),
             wsl=wsl,

@@ -10,7 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-from pivot.capabilities import CAPABILITIES, SHARED_BROWSERS, Answer, ask, find, survey, unmet
+from pivot.capabilities import (
+    CAPABILITIES,
+    SHARED_BROWSERS,
+    Answer,
+    ask,
+    find,
+    survey,
+    unmet,
+)
 from pivot.host import Host, program
 
 LOGS = Path("/var/log")
@@ -51,13 +59,22 @@ def main() -> int:
 def report(host: Host) -> int:
     """Print what there is, or what is missing and the command that gets it."""
     parts = survey(host)
-    wanted = [capability for capability in CAPABILITIES if capability.name in ("containers", "browser")]
+    wanted = [
+        capability
+        for capability in CAPABILITIES
+        if capability.name in ("containers", "browser")
+    ]
     missing = [part for capability in wanted for part in unmet(capability, host, parts)]
     for part in missing:
         print(f"{part.name}: {part.problem or 'not found'}. To get it:\n    {part.fix}")
     if not missing:
         names = ("docker", "podman", "bubblewrap", "chromium")
-        print("In place:", ", ".join(f"{name} {parts[name].version}" for name in names if parts[name].ready))
+        print(
+            "In place:",
+            ", ".join(
+                f"{name} {parts[name].version}" for name in names if parts[name].ready
+            ),
+        )
     return 1 if missing else 0
 
 
@@ -69,7 +86,14 @@ def set_up(host: Host) -> None:
     make_podman_run()
     if host.family == "ubuntu" and not find("chromium", host).ready:
         print("Installing Chromium", flush=True)
-        command = [sys.executable, "-m", "playwright", "install", "--with-deps", "chromium"]
+        command = [
+            sys.executable,
+            "-m",
+            "playwright",
+            "install",
+            "--with-deps",
+            "chromium",
+        ]
         run(command, PLAYWRIGHT_BROWSERS_PATH=SHARED_BROWSERS)
 
 
@@ -89,11 +113,23 @@ def install(packages: list[str]) -> None:
         print(f"Installing {', '.join(missing)}", flush=True)
         wait_for_others = ["-o", "DPkg::Lock::Timeout=120"]
         run(["apt-get", *wait_for_others, "update"])
-        run(["apt-get", *wait_for_others, "install", "-y", "--no-install-recommends", *missing])
+        run(
+            [
+                "apt-get",
+                *wait_for_others,
+                "install",
+                "-y",
+                "--no-install-recommends",
+                *missing,
+            ]
+        )
 
 
 def installed(package: str) -> bool:
-    return ask("dpkg-query", "-W", "-f", "${db:Status-Status}", package).line == "installed"
+    return (
+        ask("dpkg-query", "-W", "-f", "${db:Status-Status}", package).line
+        == "installed"
+    )
 
 
 def run(command: list[str], **environment: str) -> None:
@@ -111,7 +147,9 @@ def run(command: list[str], **environment: str) -> None:
         output.seek(start)
         said = output.read().decode(errors="replace").strip().splitlines()
     if status:
-        raise Failure(f"`{' '.join(command)}` failed: {said[-1] if said else status} (more in {log})")
+        raise Failure(
+            f"`{' '.join(command)}` failed: {said[-1] if said else status} (more in {log})"
+        )
 
 
 def start_docker(host: Host) -> None:
@@ -143,7 +181,9 @@ def start_docker(host: Host) -> None:
         engine.terminate()
         engine.wait()
     where = "`journalctl -u docker`" if host.systemd else log
-    raise Failure(f"Docker's engine does not start, see {where}: {find('docker', host).problem}")
+    raise Failure(
+        f"Docker's engine does not start, see {where}: {find('docker', host).problem}"
+    )
 
 
 def make_podman_run() -> None:
@@ -154,7 +194,9 @@ def make_podman_run() -> None:
     PODMAN_SETTINGS.parent.mkdir(parents=True, exist_ok=True)
     PODMAN_SETTINGS.write_text(PODMAN_CAUTIOUS)
     if run_in_podman().ok:
-        print(f"Wrote {PODMAN_SETTINGS}: by its own settings podman could not run a container")
+        print(
+            f"Wrote {PODMAN_SETTINGS}: by its own settings podman could not run a container"
+        )
     else:  # docker does the work, so this is no failure
         PODMAN_SETTINGS.unlink()
         print(f"podman cannot run a container on this machine: {trial.line}")

@@ -209,9 +209,13 @@ class TinyBook:
 
     def add_page(self, name: str, old: str, new: str) -> None:
         """Another page, like the first but for one defect; its labels are its own."""
-        text = PAGE.replace("count-batches", f"count-{name}").replace("last-one", f"last-{name}")
+        text = PAGE.replace("count-batches", f"count-{name}").replace(
+            "last-one", f"last-{name}"
+        )
         assert old in text, f"nothing to replace: {old}"
-        self.page.with_name(f"{name}.md").write_text(text.replace(old, new, 1), encoding="utf-8")
+        self.page.with_name(f"{name}.md").write_text(
+            text.replace(old, new, 1), encoding="utf-8"
+        )
         with (self.root / "_toc.yml").open("a", encoding="utf-8") as toc:
             toc.write(f"      - file: chapters/start/{name}\n")
 
@@ -221,7 +225,11 @@ class TinyBook:
     def run(self, *module: str) -> subprocess.CompletedProcess[str]:
         """`python -m ...` in the book's folder."""
         return subprocess.run(
-            [sys.executable, "-m", *module], cwd=self.root, env=environment(), capture_output=True, text=True
+            [sys.executable, "-m", *module],
+            cwd=self.root,
+            env=environment(),
+            capture_output=True,
+            text=True,
         )
 
 
@@ -238,6 +246,8 @@ def make_tiny_book(root: Path) -> TinyBook:
     (root / "intro.md").write_text(INTRO, encoding="utf-8")
     (root / "references.bib").write_text(SOURCES, encoding="utf-8")
     (root / "code.py").write_text(SOURCE_CODE, encoding="utf-8")
+    wide = SOURCE_CODE.replace("    middle", f"    # {'wide ' * 18}\n    middle")
+    (root / "wide.py").write_text(wide, encoding="utf-8")
     book.page.write_text(PAGE, encoding="utf-8")
     return book
 
@@ -246,7 +256,17 @@ def build_book(source: Path, output: Path) -> subprocess.CompletedProcess[str]:
     """Build as `make book` does: every warning is an error, and all of them are shown."""
     command = Path(sys.executable).with_name("jupyter-book")
     return subprocess.run(
-        [command, "build", "-W", "-n", "--keep-going", "-q", source, "--path-output", output],
+        [
+            command,
+            "build",
+            "-W",
+            "-n",
+            "--keep-going",
+            "-q",
+            source,
+            "--path-output",
+            output,
+        ],
         cwd=source,
         env=environment(),
         capture_output=True,

@@ -7,7 +7,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Request, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Request,
+    Response,
+    sync_playwright,
+)
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = [  # the sandbox needs privileges a container lacks; the rest keeps the browser itself off the network
@@ -52,7 +59,9 @@ class _SilentHandler(SimpleHTTPRequestHandler):
 @contextmanager
 def serve(site: Path) -> Iterator[str]:
     """Serve the folder on a free local port and give its address, without a slash at the end."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_SilentHandler, directory=site)) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(_SilentHandler, directory=site)
+    ) as server:
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

@@ -11,13 +11,20 @@ from pivot.capabilities import CAPABILITIES, find
 # Workers share the cores: PyTorch threads that spin for each other's core make everything many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-PARTS = {name for capability in CAPABILITIES for choice in capability.needs for name in choice}
+PARTS = {
+    name
+    for capability in CAPABILITIES
+    for choice in capability.needs
+    for name in choice
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for name in mark.args:
-            assert name in PARTS, f"needs({name!r}): no such part, known are {sorted(PARTS)}"
+            assert name in PARTS, (
+                f"needs({name!r}): no such part, known are {sorted(PARTS)}"
+            )
             part = find(name)
             if not part.ready:
                 unavailable(f"{name} is missing; get it with: {part.fix}")
@@ -29,4 +36,6 @@ def nobody_elses_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("TRIAGE_DATA", "TRIAGE_ENCODER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / ".triage"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")  # nobody listens there
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", "http://127.0.0.1:1"
+    )  # nobody listens there

@@ -29,7 +29,9 @@ def photograph(site: Path, folder: Path, pages: list[str]) -> list[Path]:
     with serve(site) as address, open_browser() as browser:
         for theme in THEMES:
             for device, screen in SCREENS.items():
-                context = browser.new_context(viewport=screen, color_scheme=theme, device_scale_factor=1.5)
+                context = browser.new_context(
+                    viewport=screen, color_scheme=theme, device_scale_factor=1.5
+                )
                 page = context.new_page()
                 for name in pages:
                     page.goto(f"{address}/{name}")
@@ -55,7 +57,10 @@ def main(arguments: list[str]) -> int:
     site, folder, *pages = arguments
     missing = [page for page in pages or PAGES if not (Path(site) / page).is_file()]
     if missing:
-        print(f"{site} has no {', '.join(missing)}: run make book first or name other pages", file=sys.stderr)
+        print(
+            f"{site} has no {', '.join(missing)}: run make book first or name other pages",
+            file=sys.stderr,
+        )
         return 2
     for path in photograph(Path(site), Path(folder), pages or PAGES):
         print(path)

@@ -21,16 +21,24 @@ if TYPE_CHECKING:
 # Everything heavy is imported inside the commands: `--help` should not wait for PyTorch.
 
 app = typer.Typer(
-    help="A support desk's message triage.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="A support desk's message triage.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", help="A model file or a registered model, such as models:/triage@champion."),
+    typer.Option(
+        "--model",
+        help="A model file or a registered model, such as models:/triage@champion.",
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+]
 
 
 @app.command()
@@ -67,10 +75,21 @@ def evaluate(model: ModelOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print(json.dumps({"data": dataset.name, **report.summary()}))
         return
-    table = Table("intent", "messages", "precision", "recall", "taken for", title="The ten hardest intents")
+    table = Table(
+        "intent",
+        "messages",
+        "precision",
+        "recall",
+        "taken for",
+        title="The ten hardest intents",
+    )
     for intent, row in report.by_intent.sort_values("f1").head(10).iterrows():
         table.add_row(
-            str(intent), str(row.messages), f"{row.precision:.2f}", f"{row.recall:.2f}", row.taken_for
+            str(intent),
+            str(row.messages),
+            f"{row.precision:.2f}",
+            f"{row.recall:.2f}",
+            row.taken_for,
         )
     out.print(table)
     out.print(
@@ -91,12 +110,16 @@ def tracking(
     command = server_command(Settings().home, host, port)
     out.print(f"MLflow at http://{host}:{port} (Ctrl-C stops it)")
     sys.stdout.flush()
-    os.execv(command[0], command)  # become the server, so that signals reach it and nothing is left behind
+    os.execv(
+        command[0], command
+    )  # become the server, so that signals reach it and nothing is left behind
 
 
 @app.command()
 def register(
-    alias: Annotated[str, typer.Option(help="The role the new version takes.")] = "candidate",
+    alias: Annotated[
+        str, typer.Option(help="The role the new version takes.")
+    ] = "candidate",
 ) -> None:
     """Record the trained model and its evaluation in MLflow, register it and give it an alias."""
     from triage import data, registry
@@ -109,7 +132,9 @@ def register(
     refuse_unknown_intents(model.card.intents, dataset)
     with err.status("Judging and recording"):
         version = registry.register(settings.model, judge(model, dataset.test), alias)
-    out.print(f"Registered {registry.NAME} version {version} as {alias} at {settings.tracking_uri}")
+    out.print(
+        f"Registered {registry.NAME} version {version} as {alias} at {settings.tracking_uri}"
+    )
 
 
 @app.command()
@@ -117,7 +142,9 @@ def serve(
     model: ModelOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    drain: Annotated[float, typer.Option(min=0, help="Seconds to go on answering after SIGTERM.")] = 2.0,
+    drain: Annotated[
+        float, typer.Option(min=0, help="Seconds to go on answering after SIGTERM.")
+    ] = 2.0,
 ) -> None:
     """Serve the model over HTTP until SIGTERM."""
     from triage.service.app import create_app
@@ -147,7 +174,13 @@ def predict(
     choices = [(prediction.intent, prediction.confidence), *prediction.alternatives]
     if as_json:
         print(
-            json.dumps({"intent": prediction.intent, "confidence": prediction.confidence, "choices": choices})
+            json.dumps(
+                {
+                    "intent": prediction.intent,
+                    "confidence": prediction.confidence,
+                    "choices": choices,
+                }
+            )
         )
         return
     for intent, confidence in choices:

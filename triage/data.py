@@ -72,7 +72,9 @@ def read_folder(folder: Path, name: str) -> Dataset:
             f"No data folder at {folder}. Set TRIAGE_DATA to a folder with train.csv and test.csv."
         )
     contents = {split: read_bytes(folder / f"{split}.csv") for split in SPLITS}
-    train, test = (read_split(contents[split], folder / f"{split}.csv") for split in SPLITS)
+    train, test = (
+        read_split(contents[split], folder / f"{split}.csv") for split in SPLITS
+    )
     check_intents(train, test, folder)
     digest = digest_of(hashlib.sha256(contents[split]).hexdigest() for split in SPLITS)
     return Dataset(name, train, test, digest)
@@ -87,7 +89,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise TriageError(f"{path} is missing. A data folder holds train.csv and test.csv.") from error
+        raise TriageError(
+            f"{path} is missing. A data folder holds train.csv and test.csv."
+        ) from error
     except OSError as error:
         raise TriageError(f"Cannot read {path}: {error.strerror}.") from error
 
@@ -104,7 +108,9 @@ def read_split(content: bytes, path: Path) -> pd.DataFrame:
         # Strings as they are: a customer who writes "null" or "NA" has sent a message, not a missing value.
         frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise TriageError(f"{path} is not a CSV table: {str(error).strip()}.") from error
+        raise TriageError(
+            f"{path} is not a CSV table: {str(error).strip()}."
+        ) from error
     missing = {"text", "category"} - set(frame.columns)
     if missing:
         raise TriageError(
@@ -147,8 +153,13 @@ def banking77_folder() -> Path:
     folder = Path(platformdirs.user_cache_dir("triage")) / "banking77"
     for split in SPLITS:
         path = folder / f"{split}.csv"
-        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != BANKING77_SHA256[split]:
-            write_atomically(path, download(f"{BANKING77_URL}/{split}.csv", BANKING77_SHA256[split]))
+        if (
+            not path.exists()
+            or hashlib.sha256(path.read_bytes()).hexdigest() != BANKING77_SHA256[split]
+        ):
+            write_atomically(
+                path, download(f"{BANKING77_URL}/{split}.csv", BANKING77_SHA256[split])
+            )
     return folder
 
 
@@ -163,5 +174,7 @@ def download(url: str, sha256: str) -> bytes:
         ) from error
     found = hashlib.sha256(response.content).hexdigest()
     if found != sha256:
-        raise TriageError(f"{url} has changed: expected sha256 {sha256}, got {found}. Nothing was kept.")
+        raise TriageError(
+            f"{url} has changed: expected sha256 {sha256}, got {found}. Nothing was kept."
+        )
     return response.content

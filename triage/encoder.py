@@ -46,7 +46,11 @@ def find_weights() -> Path:
     if package is not None and package.origin is not None:
         return Path(package.origin).parent / "model"
     try:
-        return Path(snapshot_download(REPOSITORY, allow_patterns=["*.json", "vocab.txt", WEIGHTS]))
+        return Path(
+            snapshot_download(
+                REPOSITORY, allow_patterns=["*.json", "vocab.txt", WEIGHTS]
+            )
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise TriageError(
             f"The encoder {REPOSITORY} is neither cached nor reachable. Install it with "
@@ -58,7 +62,9 @@ def verify_weights(folder: Path) -> None:
     """Raise TriageError unless `folder` holds exactly the pinned weights."""
     path = folder / WEIGHTS
     if not path.is_file():
-        raise TriageError(f"No {WEIGHTS} in {folder}. Unset TRIAGE_ENCODER to use the installed copy.")
+        raise TriageError(
+            f"No {WEIGHTS} in {folder}. Unset TRIAGE_ENCODER to use the installed copy."
+        )
     found = sha256(path)
     if found != WEIGHTS_SHA256:
         raise TriageError(
@@ -94,10 +100,16 @@ class Encoder:
     @torch.inference_mode()
     def _encode_batch(self, texts: list[str]) -> np.ndarray:
         tokens = self.tokenizer(
-            texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=MAX_TOKENS,
+            return_tensors="pt",
         )
         hidden = self.transformer(**tokens).last_hidden_state  # [n, tokens, 384]
-        mask = tokens["attention_mask"].unsqueeze(-1)  # padding is not part of the message
+        mask = tokens["attention_mask"].unsqueeze(
+            -1
+        )  # padding is not part of the message
         mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
         return torch.nn.functional.normalize(mean, dim=1).numpy()
 

@@ -49,7 +49,9 @@ class Report:
             "by_intent": json.loads(self.by_intent.round(4).to_json(orient="index")),
         }
         if self.by_style is not None:
-            summary["by_style"] = json.loads(self.by_style.round(4).to_json(orient="index"))
+            summary["by_style"] = json.loads(
+                self.by_style.round(4).to_json(orient="index")
+            )
         return summary
 
     def errors(self) -> pd.DataFrame:
@@ -67,7 +69,9 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Write `report.json`, `confusion.svg` and `calibration.svg` into `folder`."""
-        write_atomically(folder / "report.json", json.dumps(self.summary(), indent=2).encode())
+        write_atomically(
+            folder / "report.json", json.dumps(self.summary(), indent=2).encode()
+        )
         for name, figure in (
             ("confusion", self.plot_confusion()),
             ("calibration", self.plot_calibration()),
@@ -84,7 +88,9 @@ def evaluate(model: TriageModel, messages: pd.DataFrame) -> Report:
     ).reset_index(drop=True)
     right = answers["category"] == answers["intent"]
     confusion = pd.DataFrame(
-        confusion_matrix(answers["category"], answers["intent"], labels=model.card.intents),
+        confusion_matrix(
+            answers["category"], answers["intent"], labels=model.card.intents
+        ),
         index=model.card.intents,
         columns=model.card.intents,
     )
@@ -108,9 +114,17 @@ def by_intent(answers: pd.DataFrame, confusion: pd.DataFrame) -> pd.DataFrame:
     )
     missed = confusion.to_numpy().copy()
     np.fill_diagonal(missed, 0)
-    taken_for = np.where(missed.any(axis=1), confusion.columns.to_numpy()[missed.argmax(axis=1)], "")
+    taken_for = np.where(
+        missed.any(axis=1), confusion.columns.to_numpy()[missed.argmax(axis=1)], ""
+    )
     return pd.DataFrame(
-        {"messages": messages, "precision": precision, "recall": recall, "f1": f1, "taken_for": taken_for},
+        {
+            "messages": messages,
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "taken_for": taken_for,
+        },
         index=confusion.index,
     )
 
@@ -124,26 +138,42 @@ def by_style(answers: pd.DataFrame, right: pd.Series) -> pd.DataFrame | None:
 def calibration_bins(confidence: pd.Series, right: pd.Series) -> pd.DataFrame:
     """Messages, mean confidence and accuracy in each of ten equal bins that holds a message."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    rows = pd.DataFrame({"bin": bins, "confidence": confidence, "accuracy": right.astype(float)})
+    rows = pd.DataFrame(
+        {"bin": bins, "confidence": confidence, "accuracy": right.astype(float)}
+    )
     return rows.groupby("bin").agg(
-        messages=("accuracy", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
+        messages=("accuracy", "size"),
+        confidence=("confidence", "mean"),
+        accuracy=("accuracy", "mean"),
     )
 
 
 def plot_confusion(confusion: pd.DataFrame, limit: int) -> Figure:
     mistakes = confusion.to_numpy().copy()
     np.fill_diagonal(mistakes, 0)
-    weight = pd.Series(mistakes.sum(axis=0) + mistakes.sum(axis=1), index=confusion.index)
+    weight = pd.Series(
+        mistakes.sum(axis=0) + mistakes.sum(axis=1), index=confusion.index
+    )
     shown = sorted(weight.nlargest(limit).index)
     part = confusion.loc[shown, shown]
     size = 2.6 + 0.27 * len(shown)
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
     shares = part.div(confusion.loc[shown].sum(axis=1).clip(lower=1), axis=0)
-    colours = LinearSegmentedColormap.from_list("accent", [to_rgba(ACCENT, alpha=0), to_rgba(ACCENT)])
+    colours = LinearSegmentedColormap.from_list(
+        "accent", [to_rgba(ACCENT, alpha=0), to_rgba(ACCENT)]
+    )
     axes.imshow(shares, cmap=colours, vmin=0, vmax=1)
     for row, column in zip(*part.to_numpy().nonzero(), strict=True):
-        axes.text(column, row, part.iat[row, column], ha="center", va="center", fontsize=7, color=INK)
+        axes.text(
+            column,
+            row,
+            part.iat[row, column],
+            ha="center",
+            va="center",
+            fontsize=7,
+            color=INK,
+        )
     axes.set_xticks(range(len(shown)), shown, rotation=90, fontsize=8)
     axes.set_yticks(range(len(shown)), shown, fontsize=8)
     axes.set(xlabel="predicted", ylabel="true")
@@ -160,7 +190,9 @@ def plot_calibration(calibration: pd.DataFrame) -> Figure:
         s=20 + 400 * calibration["messages"] / calibration["messages"].sum(),
         color=ACCENT,
     )
-    axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.03), xlabel="mean confidence", ylabel="accuracy")
+    axes.set(
+        xlim=(0, 1.03), ylim=(-0.03, 1.03), xlabel="mean confidence", ylabel="accuracy"
+    )
     return on_any_page(figure)
 
 

@@ -12,12 +12,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` beside `path` and rename it into place; on any failure the old file stays as it was."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
             try:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)  # temporary files are private, this one is meant to be read
+                os.chmod(
+                    file.name, 0o644
+                )  # temporary files are private, this one is meant to be read
                 os.replace(file.name, path)
             except BaseException:
                 os.unlink(file.name)

@@ -15,7 +15,9 @@ class Head(nn.Module):
     def __init__(self, width: int, intents: int):
         super().__init__()
         self.linear = nn.Linear(width, intents)
-        nn.init.zeros_(self.linear.weight)  # the loss is convex: any start ends in the same place
+        nn.init.zeros_(
+            self.linear.weight
+        )  # the loss is convex: any start ends in the same place
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
@@ -27,9 +29,11 @@ class Head(nn.Module):
 
 # region fit
 def fit_head(vectors: torch.Tensor, labels: torch.Tensor, intents: int) -> Head:
-    """Train a head on vectors [n, width] and labels [n]. Deterministic: no sampling, no random start."""
+    """Train a head on vectors [n, width] and labels [n]; the same every time."""
     head = Head(vectors.shape[1], intents)
-    optimiser = torch.optim.LBFGS(head.parameters(), max_iter=300, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        head.parameters(), max_iter=300, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
@@ -50,14 +54,20 @@ def logits_of(head: Head, vectors: torch.Tensor) -> torch.Tensor:
     return head(vectors)
 
 
-def held_out_logits(vectors: torch.Tensor, labels: torch.Tensor, intents: int, folds: int) -> torch.Tensor:
+def held_out_logits(
+    vectors: torch.Tensor, labels: torch.Tensor, intents: int, folds: int
+) -> torch.Tensor:
     """Logits [n, intents] for every training message from a head that never saw it."""
-    from sklearn.model_selection import StratifiedKFold  # a second to import, and only training needs it
+    from sklearn.model_selection import (
+        StratifiedKFold,
+    )  # a second to import, and only training needs it
 
     logits = torch.empty(len(vectors), intents)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
     for seen, unseen in splitter.split(vectors, labels):
-        logits[unseen] = logits_of(fit_head(vectors[seen], labels[seen], intents), vectors[unseen])
+        logits[unseen] = logits_of(
+            fit_head(vectors[seen], labels[seen], intents), vectors[unseen]
+        )
     return logits
 
 
@@ -67,7 +77,9 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     Temperature scaling: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599.
     """
     log_temperature = torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        [log_temperature], max_iter=100, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()

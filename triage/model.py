@@ -14,9 +14,18 @@ from triage.data import FOLDS, Dataset
 from triage.encoder import WEIGHTS_SHA256, WIDTH, Encoder
 from triage.errors import TriageError
 from triage.files import sha256, write_atomically
-from triage.head import PENALTY, Head, fit_head, fit_temperature, held_out_logits, logits_of
+from triage.head import (
+    PENALTY,
+    Head,
+    fit_head,
+    fit_temperature,
+    held_out_logits,
+    logits_of,
+)
 
 ALTERNATIVES = 3
+MALFORMED = (SafetensorError, KeyError, TypeError, ValueError, RuntimeError)
+"""What reading a file that is not a model can raise."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class TriageModel:
 
     # region save
     def save(self, path: Path) -> str:
-        """Write head and card as one file, whole or not at all; return its SHA-256, the model's identity."""
+        """Write head and card as one file, whole or not at all; return its SHA-256."""
         metadata = {"card": json.dumps(asdict(self.card), sort_keys=True)}
         write_atomically(path, save(self.head.state_dict(), metadata))
         return sha256(path)
@@ -97,14 +106,21 @@ class TriageModel:
         """Read a model written by `save`; TriageError if missing, damaged or made for another encoder."""
         path = Path(path)
         if not path.is_file():
-            raise TriageError(f"No model at {path}. Train one with `python -m triage train`.")
+            raise TriageError(
+                f"No model at {path}. Train one with `python -m triage train`."
+            )
         try:
             with safe_open(path, framework="pt") as file:
                 card = Card(**json.loads((file.metadata() or {})["card"]))
                 head = Head(WIDTH, len(card.intents))
-                head.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a dict)
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise TriageError(f"{path} is not a model this program wrote. Train it again.") from error
+                names = list(file.keys())
+                head.load_state_dict({name: file.get_tensor(name) for name in names})
+        except MALFORMED as error:
+            raise TriageError(
+                f"{path} is not a model this program wrote. Train it again."
+            ) from error
         if card.encoder_sha256 != WEIGHTS_SHA256:
-            raise TriageError(f"{path} was trained on another encoder than the pinned one. Train it again.")
+            raise TriageError(
+                f"{path} was trained on another encoder than the pinned one. Train it again."
+            )
         return cls(encoder or Encoder.load(), head.eval(), card)

@@ -17,7 +17,8 @@ class Triage(PythonModel):
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
         predictions = self.model.predict(model_input["message"].tolist())
         return pd.DataFrame(
-            {"intent": prediction.intent, "confidence": prediction.confidence} for prediction in predictions
+            {"intent": prediction.intent, "confidence": prediction.confidence}
+            for prediction in predictions
         )
 
 

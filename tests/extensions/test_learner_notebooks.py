@@ -18,24 +18,32 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyBook:
 
 def convert(book: TinyBook) -> nbformat.NotebookNode:
     assert main(["chapters", "out"]) == 0
-    notebook = nbformat.read(book.root / "out" / "start" / "batches.ipynb", as_version=4)
+    notebook = nbformat.read(
+        book.root / "out" / "start" / "batches.ipynb", as_version=4
+    )
     nbformat.validate(notebook)
     return notebook
 
 
 def prose(notebook: nbformat.NotebookNode) -> str:
-    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return "\n\n".join(
+        cell.source for cell in notebook.cells if cell.cell_type == "markdown"
+    )
 
 
 def test_no_myst_is_left(book: TinyBook) -> None:
     text = prose(convert(book))
-    assert not re.search(r"^\s*[`:]{3,}\{|\{[\w:-]+\}`|^\(.*\)=$|^:\w+:", text, flags=re.MULTILINE), text
+    assert not re.search(
+        r"^\s*[`:]{3,}\{|\{[\w:-]+\}`|^\(.*\)=$|^:\w+:", text, flags=re.MULTILINE
+    ), text
 
 
 def test_code_cells_are_those_of_the_page(book: TinyBook) -> None:
     cells = [cell for cell in convert(book).cells if cell.cell_type == "code"]
     page = re.findall(
-        r"```\{code-cell\} ipython3\n(?::tags:[^\n]*\n)?(.*?)\n```", book.page.read_text("utf-8"), re.DOTALL
+        r"```\{code-cell\} ipython3\n(?::tags:[^\n]*\n)?(.*?)\n```",
+        book.page.read_text("utf-8"),
+        re.DOTALL,
     )
     assert [cell.source for cell in cells] == page
     assert cells[1].metadata.tags == ["raises-exception"]
@@ -64,7 +72,11 @@ def test_solution_is_folded_and_closed_in_every_cell(book: TinyBook) -> None:
     for cell in notebook.cells:
         assert cell.source.count("<details>") == cell.source.count("</details>")
     assert "<b>Solution to Exercise 1: Count the batches</b>" in prose(notebook)
-    folded = [cell.source for cell in notebook.cells if cell.metadata.get("jupyter", {}).get("source_hidden")]
+    folded = [
+        cell.source
+        for cell in notebook.cells
+        if cell.metadata.get("jupyter", {}).get("source_hidden")
+    ]
     assert "size = 3" in folded
     assert any("check_batches(batches_solution)" in source for source in folded)
     assert not any("def batches(n, size)" in source for source in folded)
@@ -79,9 +91,13 @@ def test_picture_comes_along(book: TinyBook) -> None:
 def test_admonition_citation_and_sources(book: TinyBook) -> None:
     text = prose(convert(book))
     assert "> **Note**\n>\n> A batch may be short." in text
-    assert 'batching ([source](https://example.org/handbook "The Batch Handbook")).' in text
     assert (
-        "- Jane Doe. *The Batch Handbook*. 2026. <https://example.org/handbook>. Checked 2026-11-22." in text
+        'batching ([source](https://example.org/handbook "The Batch Handbook")).'
+        in text
+    )
+    assert (
+        "- Jane Doe. *The Batch Handbook*. 2026. <https://example.org/handbook>. Checked 2026-11-22."
+        in text
     )
 
 
@@ -92,8 +108,13 @@ def test_links_lead_to_notebooks(book: TinyBook) -> None:
         "See [this](batches.md#exercises), {doc}`batches`, [](batches.md).",
     )
     convert(book)
-    other = prose(nbformat.read(book.root / "out" / "start" / "other.ipynb", as_version=4))
-    assert "See [this](batches.ipynb#exercises), [Batches](batches.ipynb), [Batches](batches.ipynb)." in other
+    other = prose(
+        nbformat.read(book.root / "out" / "start" / "other.ipynb", as_version=4)
+    )
+    assert (
+        "See [this](batches.ipynb#exercises), [Batches](batches.ipynb), [Batches](batches.ipynb)."
+        in other
+    )
     assert "Back to the front page." in other  # which is no notebook
 
 
@@ -107,12 +128,36 @@ def test_writing_twice_gives_the_same_bytes(book: TinyBook) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "finding"),
     [
-        ('"# region halve"', '"# region third"', "batches.md:25: cannot quote ../../code.py"),
-        ("{note}", "{tab-set}", "batches.md:16: {tab-set} has no form in a learner notebook"),
-        ("{math}`p", "{eq}`p", "batches.md:36: the role {eq} has no form in a learner notebook"),
-        ("arrow.svg", "bow.svg", "batches.md:20: no picture bow.svg in assets/pictures/"),
-        ("`handbook`", "`manual`", "batches.md:14: cites 'manual', which references.bib does not have"),
-        ("{solution-start} last-one", "{solution-start} none", "the solution names 'none'"),
+        (
+            '"# region halve"',
+            '"# region third"',
+            "batches.md:25: cannot quote ../../code.py",
+        ),
+        (
+            "{note}",
+            "{tab-set}",
+            "batches.md:16: {tab-set} has no form in a learner notebook",
+        ),
+        (
+            "{math}`p",
+            "{eq}`p",
+            "batches.md:36: the role {eq} has no form in a learner notebook",
+        ),
+        (
+            "arrow.svg",
+            "bow.svg",
+            "batches.md:20: no picture bow.svg in assets/pictures/",
+        ),
+        (
+            "`handbook`",
+            "`manual`",
+            "batches.md:14: cites 'manual', which references.bib does not have",
+        ),
+        (
+            "{solution-start} last-one",
+            "{solution-start} none",
+            "the solution names 'none'",
+        ),
     ],
 )
 def test_what_cannot_be_translated_stops_before_anything_is_written(
@@ -126,6 +171,8 @@ def test_what_cannot_be_translated_stops_before_anything_is_written(
 
 
 @pytest.mark.parametrize("arguments", [[], ["chapters"], ["nowhere", "out"]])
-def test_command_cannot_run(book: TinyBook, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+def test_command_cannot_run(
+    book: TinyBook, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err

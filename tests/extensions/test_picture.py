@@ -7,13 +7,17 @@ import pytest
 from extensions.picture import inline_svg
 
 OPENING = (
-    '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 2 2">'
+    '<svg xmlns="http://www.w3.org/2000/svg" '
+    'xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 2 2">'
 )
 
 
 def draw(tmp_path: Path, body: str, alt: str = "a shape") -> str:
     path = tmp_path / "shape.svg"
-    path.write_text(f"<?xml version='1.0'?>\n<!-- drawn by hand -->\n{OPENING}{body}</svg>", encoding="utf-8")
+    path.write_text(
+        f"<?xml version='1.0'?>\n<!-- drawn by hand -->\n{OPENING}{body}</svg>",
+        encoding="utf-8",
+    )
     return inline_svg(path, alt)
 
 
@@ -25,7 +29,10 @@ def test_screen_readers_hear_the_words(tmp_path: Path) -> None:
 
 
 def test_ids_and_what_refers_to_them_get_the_name_of_the_file(tmp_path: Path) -> None:
-    svg = draw(tmp_path, '<g id="a"/><use href="#a"/><use xlink:href="#a"/><path style="fill: url(#a)"/>')
+    svg = draw(
+        tmp_path,
+        '<g id="a"/><use href="#a"/><use xlink:href="#a"/><path style="fill: url(#a)"/>',
+    )
     assert 'id="shape-a"' in svg
     assert svg.count('href="#shape-a"') == 2
     assert "url(#shape-a)" in svg

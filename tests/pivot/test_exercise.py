@@ -5,12 +5,18 @@ import pytest
 
 from pivot.exercise import Exercise
 
-COVERAGE = Exercise(cases=[(([0.9, 0.4], 0.5), 0.5), (([], 0.5), 0.0)], hint="Count, then divide.")
+COVERAGE = Exercise(
+    cases=[(([0.9, 0.4], 0.5), 0.5), (([], 0.5), 0.0)], hint="Count, then divide."
+)
 
 
 def test_an_answer_that_is_right_says_on_how_many_cases():
     def coverage(confidences, threshold):
-        return sum(c >= threshold for c in confidences) / len(confidences) if confidences else 0.0
+        return (
+            sum(c >= threshold for c in confidences) / len(confidences)
+            if confidences
+            else 0.0
+        )
 
     result = COVERAGE(coverage)
 
@@ -24,11 +30,16 @@ def test_the_starter_is_told_what_it_gave_and_gets_the_hint():
     result = COVERAGE(coverage)
 
     assert not result.passed
-    assert repr(result) == "Not yet: coverage([0.9, 0.4], 0.5) gave None, expected 0.5. Count, then divide."
+    assert (
+        repr(result)
+        == "Not yet: coverage([0.9, 0.4], 0.5) gave None, expected 0.5. Count, then divide."
+    )
 
 
 def test_the_second_case_counts_too():
-    assert "raised ZeroDivisionError" in repr(COVERAGE(lambda cs, t: sum(c >= t for c in cs) / len(cs)))
+    assert "raised ZeroDivisionError" in repr(
+        COVERAGE(lambda cs, t: sum(c >= t for c in cs) / len(cs))
+    )
 
 
 def answer_that_raises(x):
@@ -126,7 +137,9 @@ def test_values_that_do_not(given, expected):
 
 
 def test_a_wrong_type_is_named_where_the_values_look_alike():
-    assert "gave '0.5' (str), expected 0.5 (float)" in repr(COVERAGE(lambda confidences, threshold: "0.5"))
+    assert "gave '0.5' (str), expected 0.5 (float)" in repr(
+        COVERAGE(lambda confidences, threshold: "0.5")
+    )
 
 
 def test_an_answer_that_changes_its_arguments_changes_neither_the_cases_nor_the_message():
@@ -145,7 +158,9 @@ def test_an_answer_that_changes_its_arguments_changes_neither_the_cases_nor_the_
 
 
 def test_a_large_value_is_shortened():
-    message = repr(Exercise(cases=[((list(range(100_000)),), 0)])(lambda values: "x" * 100_000))
+    message = repr(
+        Exercise(cases=[((list(range(100_000)),), 0)])(lambda values: "x" * 100_000)
+    )
 
     assert len(message) < 500
     assert "0, 1, 2" in message

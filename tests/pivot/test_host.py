@@ -32,9 +32,16 @@ def machine(monkeypatch, release, kernel="6.1.0", uid=1000):
 
 
 def test_debian_as_root(monkeypatch):
-    seen = machine(monkeypatch, {"ID": "debian", "PRETTY_NAME": "Debian GNU/Linux 12"}, uid=0)
+    seen = machine(
+        monkeypatch, {"ID": "debian", "PRETTY_NAME": "Debian GNU/Linux 12"}, uid=0
+    )
 
-    assert (seen.name, seen.family, seen.root, seen.wsl) == ("Debian GNU/Linux 12", "debian", True, False)
+    assert (seen.name, seen.family, seen.root, seen.wsl) == (
+        "Debian GNU/Linux 12",
+        "debian",
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,7 +60,9 @@ def test_derived_systems_count_as_what_they_are_like(monkeypatch, release, famil
 
 
 def test_wsl_is_seen_by_its_kernel(monkeypatch):
-    seen = machine(monkeypatch, {"ID": "debian"}, kernel="5.15.167.4-microsoft-standard-WSL2")
+    seen = machine(
+        monkeypatch, {"ID": "debian"}, kernel="5.15.167.4-microsoft-standard-WSL2"
+    )
 
     assert seen.wsl
     assert seen.name.endswith("under WSL 2")
@@ -70,8 +79,16 @@ def test_macos(monkeypatch):
     [
         (DEBIAN_ROOT, "docker", "apt-get install -y --no-install-recommends docker.io"),
         (UBUNTU, "docker", "sudo apt-get install -y --no-install-recommends docker.io"),
-        (WSL, "bubblewrap", "sudo apt-get install -y --no-install-recommends bubblewrap"),
-        (UBUNTU, "chromium", f"{sys.executable} -m playwright install --with-deps chromium"),
+        (
+            WSL,
+            "bubblewrap",
+            "sudo apt-get install -y --no-install-recommends bubblewrap",
+        ),
+        (
+            UBUNTU,
+            "chromium",
+            f"{sys.executable} -m playwright install --with-deps chromium",
+        ),
         (FEDORA, "docker", "sudo dnf install -y moby-engine"),
         (FEDORA, "chromium", "sudo dnf install -y chromium"),
         (MAC, "docker", "brew install --cask docker-desktop"),
@@ -100,7 +117,9 @@ def test_the_command_that_starts_dockers_engine(where, command):
     assert where.start_docker() == command
 
 
-def test_programs_that_only_root_has_on_the_path_are_found(install, monkeypatch, tmp_path):
+def test_programs_that_only_root_has_on_the_path_are_found(
+    install, monkeypatch, tmp_path
+):
     dockerd = install("dockerd", "exit 0")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert program("dockerd") == ""

@@ -20,7 +20,9 @@ def machine(install, tmp_path, monkeypatch):
     store.mkdir()
     monkeypatch.setattr(system, "LOGS", tmp_path)
     monkeypatch.setattr(system, "START", 10.0)
-    monkeypatch.setattr(system, "PODMAN_SETTINGS", tmp_path / "containers.conf.d/50-the-pivot.conf")
+    monkeypatch.setattr(
+        system, "PODMAN_SETTINGS", tmp_path / "containers.conf.d/50-the-pivot.conf"
+    )
     monkeypatch.setattr(Host, "detect", lambda: ROOT)
     # The shell gets the commands it needs by their full names, since nothing else is on the PATH.
     programs = {
@@ -32,7 +34,9 @@ def machine(install, tmp_path, monkeypatch):
     }
     for name, script in programs.items():
         install(name, script).rename(store / name)
-    install("dpkg-query", f'test -e "{tmp_path}/installed-$4" && echo installed || exit 1')
+    install(
+        "dpkg-query", f'test -e "{tmp_path}/installed-$4" && echo installed || exit 1'
+    )
     install(
         "apt-get",
         f'echo "$@" >> {tmp_path}/apt; test "$3" = install || exit 0; shift 5\n'
@@ -41,7 +45,9 @@ def machine(install, tmp_path, monkeypatch):
     fonts = tmp_path / ".local/share/fonts"
     fonts.mkdir(parents=True)
     (fonts / "some.ttf").touch()
-    monkeypatch.setattr(system.subprocess, "Popen", popen := Started(system.subprocess.Popen))
+    monkeypatch.setattr(
+        system.subprocess, "Popen", popen := Started(system.subprocess.Popen)
+    )
     yield tmp_path
     for process in popen.engines:
         if process.poll() is None:
@@ -78,11 +84,16 @@ def test_an_empty_debian_gets_everything_and_a_second_run_does_nothing(machine, 
 
     assert system.main() == 0
     assert (machine / "apt").read_text() == apt, "the second run called apt again"
-    assert (machine / "engine").read_text().count("\n") == 1, "the second run started another engine"
+    assert (machine / "engine").read_text().count("\n") == 1, (
+        "the second run started another engine"
+    )
 
 
 def test_an_apt_that_fails_gives_one_sentence(machine, install, capsys):
-    install("apt-get", "echo Reading package lists...; echo 'E: Unable to locate package podman'; exit 100")
+    install(
+        "apt-get",
+        "echo Reading package lists...; echo 'E: Unable to locate package podman'; exit 100",
+    )
 
     assert system.main() == 1
     error = capsys.readouterr().err
@@ -107,7 +118,9 @@ def test_an_engine_that_never_answers_is_stopped_again(machine, monkeypatch, cap
 
     assert system.main() == 1
     assert "Docker's engine does not start" in capsys.readouterr().err
-    assert [engine.poll() for engine in system.subprocess.Popen.engines] == [-signal.SIGTERM]
+    assert [engine.poll() for engine in system.subprocess.Popen.engines] == [
+        -signal.SIGTERM
+    ]
 
 
 def test_podman_gets_cautious_settings_only_where_they_help(machine, capsys):
@@ -122,7 +135,9 @@ def test_podman_gets_cautious_settings_only_where_they_help(machine, capsys):
 
 
 def test_settings_that_do_not_help_podman_are_taken_back(machine, capsys):
-    (machine / "store/podman").write_text('#!/bin/sh\ntest "$1" != run || exit 126; echo 4.3.1\n')
+    (machine / "store/podman").write_text(
+        '#!/bin/sh\ntest "$1" != run || exit 126; echo 4.3.1\n'
+    )
 
     assert system.main() == 0, "docker does the work"
     assert not system.PODMAN_SETTINGS.exists()
@@ -134,24 +149,41 @@ def test_ubuntu_gets_its_browser_from_playwright(machine, monkeypatch):
     monkeypatch.setattr(Host, "detect", lambda: Host("Ubuntu", "ubuntu", root=True))
     (machine / "store/chromium").unlink()
     monkeypatch.setattr(
-        system, "run", lambda command, run=system.run, **env: (ran.append(command), run(command, **env))
+        system,
+        "run",
+        lambda command, run=system.run, **env: (
+            ran.append(command),
+            run(command, **env),
+        ),
     )
     monkeypatch.setattr(sys, "executable", "/bin/true")
     system.main()
 
-    assert [sys.executable, "-m", "playwright", "install", "--with-deps", "chromium"] in ran
+    assert [
+        sys.executable,
+        "-m",
+        "playwright",
+        "install",
+        "--with-deps",
+        "chromium",
+    ] in ran
     assert not any("chromium" in command for command in ran if command[0] == "apt-get")
 
 
 @pytest.mark.parametrize(
     ("host", "command"),
     [
-        (Host("Debian", "debian"), "sudo apt-get install -y --no-install-recommends bubblewrap"),
+        (
+            Host("Debian", "debian"),
+            "sudo apt-get install -y --no-install-recommends bubblewrap",
+        ),
         (Host("Fedora", "fedora", root=True), "dnf install -y bubblewrap"),
         (Host("macOS 15", "macos"), "brew install --cask docker-desktop"),
     ],
 )
-def test_elsewhere_it_says_what_is_missing_and_installs_nothing(machine, monkeypatch, capsys, host, command):
+def test_elsewhere_it_says_what_is_missing_and_installs_nothing(
+    machine, monkeypatch, capsys, host, command
+):
     monkeypatch.setattr(Host, "detect", lambda: host)
 
     assert system.main() == 1
@@ -161,8 +193,15 @@ def test_elsewhere_it_says_what_is_missing_and_installs_nothing(machine, monkeyp
 
 def test_elsewhere_it_is_content_with_one_engine(machine, install, monkeypatch, capsys):
     monkeypatch.setattr(Host, "detect", lambda: Host("Fedora", "fedora"))
-    for name, script in {"podman": "echo 5.1", "bwrap": "echo 0.8.0", "chromium": "echo 142.0"}.items():
+    for name, script in {
+        "podman": "echo 5.1",
+        "bwrap": "echo 0.8.0",
+        "chromium": "echo 142.0",
+    }.items():
         install(name, script)
 
     assert system.main() == 0
-    assert capsys.readouterr().out == "In place: podman 5.1, bubblewrap 0.8.0, chromium 142.0\n"
+    assert (
+        capsys.readouterr().out
+        == "In place: podman 5.1, bubblewrap 0.8.0, chromium 142.0\n"
+    )

@@ -16,13 +16,19 @@ LOCK = (ROOT / "requirements.lock").read_text()
 
 
 def locked() -> dict[str, Requirement]:
-    lines = [line for line in LOCK.splitlines() if line and not line.lstrip().startswith("#")]
+    lines = [
+        line for line in LOCK.splitlines() if line and not line.lstrip().startswith("#")
+    ]
     return {canonicalize_name((pin := Requirement(line)).name): pin for line in lines}
 
 
 def declared() -> list[Requirement]:
     extras = PROJECT["optional-dependencies"].values()
-    return [Requirement(line) for group in (PROJECT["dependencies"], *extras) for line in group]
+    return [
+        Requirement(line)
+        for group in (PROJECT["dependencies"], *extras)
+        for line in group
+    ]
 
 
 def test_the_lock_pins_one_exact_version_of_each_package():
@@ -57,9 +63,16 @@ def test_conda_and_binder_install_the_same_lock():
     *conda, pip = environment["dependencies"]
     options = [line for line in pip["pip"] if line.startswith("--extra-index-url ")]
 
-    assert conda == ["python=3.11", "pip"], "packages come from the lock, not from conda"
-    assert [line for line in pip["pip"] if line not in options] == ["-r requirements.lock", "-e ."]
-    assert Version("3.11") in Requirement(f"python{PROJECT['requires-python']}").specifier
+    assert conda == ["python=3.11", "pip"], (
+        "packages come from the lock, not from conda"
+    )
+    assert [line for line in pip["pip"] if line not in options] == [
+        "-r requirements.lock",
+        "-e .",
+    ]
+    assert (
+        Version("3.11") in Requirement(f"python{PROJECT['requires-python']}").specifier
+    )
 
 
 def test_the_dev_container_installs_the_same_lock_and_has_an_engine():

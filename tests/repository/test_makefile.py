@@ -34,11 +34,18 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is missin
 def make(*arguments, cwd=ROOT, **environment):
     # A make that runs this very test must not lend its flags to the one under test.
     inherited = {
-        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "PYTHON")
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MAKEFLAGS", "MAKELEVEL", "PYTHON")
     }
     command = [shutil.which("make"), *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=inherited | environment, text=True, capture_output=True, timeout=120
+        command,
+        cwd=cwd,
+        env=inherited | environment,
+        text=True,
+        capture_output=True,
+        timeout=120,
     )
 
 
@@ -94,7 +101,12 @@ def test_without_a_python_it_says_how_to_get_one(checkout):
     result = setup(checkout)
 
     assert result.returncode == 2
-    for way in ("apt-get install python3", "brew install python@3.13", "uv python install", "PYTHON="):
+    for way in (
+        "apt-get install python3",
+        "brew install python@3.13",
+        "uv python install",
+        "PYTHON=",
+    ):
         assert way in result.stdout
     assert not (checkout / ".venv").exists()
 
@@ -154,13 +166,23 @@ def test_an_interrupted_installation_leaves_no_stamp_and_is_taken_up_again(check
 
 def test_targets_side_by_side_set_up_once(checkout):
     put(checkout / "bin/python3.11", working_python(checkout))
-    make("-j4", "setup", "system", "tracking", "bench", cwd=checkout, PATH=f"{checkout}/bin:/usr/bin:/bin")
+    make(
+        "-j4",
+        "setup",
+        "system",
+        "tracking",
+        "bench",
+        cwd=checkout,
+        PATH=f"{checkout}/bin:/usr/bin:/bin",
+    )
 
     assert calls(checkout).count("-m venv .venv") == 1
 
 
 @pytest.mark.parametrize(("required", "status"), [("", 0), ("1", 2)])
-def test_a_missing_system_part_stops_the_tests_only_if_it_is_required(checkout, required, status):
+def test_a_missing_system_part_stops_the_tests_only_if_it_is_required(
+    checkout, required, status
+):
     put(checkout / "bin/python3.11", working_python(checkout))
     assert setup(checkout).returncode == 0
     put(

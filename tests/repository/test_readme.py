@@ -9,8 +9,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_accuracy_is_the_measured_one() -> None:
-    measured = json.loads((ROOT / "benchmarks" / "results" / "banking77.json").read_text(encoding="utf-8"))
-    assert f"{100 * measured['accuracy']:.1f} % of {measured['messages']:,} messages" in README
+    measured = json.loads(
+        (ROOT / "benchmarks" / "results" / "banking77.json").read_text(encoding="utf-8")
+    )
+    assert (
+        f"{100 * measured['accuracy']:.1f} % of {measured['messages']:,} messages"
+        in README
+    )
 
 
 def test_every_command_of_triage_exists() -> None:

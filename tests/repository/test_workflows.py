@@ -9,7 +9,10 @@ import yaml
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 # What a job may write, and nothing else.
-WRITES = {("publish", "deploy"): {"pages", "id-token"}, ("nightly", "report"): {"issues"}}
+WRITES = {
+    ("publish", "deploy"): {"pages", "id-token"},
+    ("nightly", "report"): {"issues"},
+}
 EACH = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
 
@@ -31,11 +34,17 @@ def test_actions_are_pinned_by_commit_and_say_their_version(path):
 
     assert used
     for action in used:
-        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), (
+            action
+        )
 
 
 def test_all_workflows_pin_the_same_commit_of_an_action():
-    used = {line for path in WORKFLOWS for line in re.findall(r"uses: *(.*)", path.read_text())}
+    used = {
+        line
+        for path in WORKFLOWS
+        for line in re.findall(r"uses: *(.*)", path.read_text())
+    }
 
     assert len({line.split("@")[0] for line in used}) == len(used)
 
@@ -44,7 +53,9 @@ def test_all_workflows_pin_the_same_commit_of_an_action():
 def test_rights_are_granted_job_by_job(path):
     assert yaml.safe_load(path.read_text())["permissions"] == {}
     for name, job in jobs(path).items():
-        written = {right for right, level in job["permissions"].items() if level == "write"}
+        written = {
+            right for right, level in job["permissions"].items() if level == "write"
+        }
         assert written == WRITES.get((path.stem, name), set()), name
         assert job["permissions"].get("contents") != "write"
 
@@ -79,11 +90,14 @@ def test_they_run_the_vocabulary_of_the_makefile(path):
 
 
 @pytest.mark.parametrize(
-    ("workflow", "job"), [("tests", "test"), ("nightly", "locked"), ("nightly", "fresh")]
+    ("workflow", "job"),
+    [("tests", "test"), ("nightly", "locked"), ("nightly", "fresh")],
 )
 def test_tests_in_ci_may_not_be_skipped(workflow, job):
     path = ROOT / f".github/workflows/{workflow}.yml"
-    (step,) = [step for step in jobs(path)[job]["steps"] if step.get("run") == "make test"]
+    (step,) = [
+        step for step in jobs(path)[job]["steps"] if step.get("run") == "make test"
+    ]
 
     assert step["env"] == {"REQUIRE_SYSTEM": "1"}
 
@@ -92,7 +106,9 @@ def test_the_nightly_run_covers_every_supported_python_and_fresh_dependencies():
     nightly = jobs(ROOT / ".github/workflows/nightly.yml")
 
     assert nightly["locked"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
-    assert "make lock UPGRADE=1" in [step.get("run") for step in nightly["fresh"]["steps"]]
+    assert "make lock UPGRADE=1" in [
+        step.get("run") for step in nightly["fresh"]["steps"]
+    ]
     assert set(nightly["report"]["needs"]) == {"locked", "fresh"}
     for needed in nightly["report"]["needs"]:
         assert f"needs.{needed}.result != 'success'" in nightly["report"]["if"]

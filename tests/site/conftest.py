@@ -26,7 +26,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Built:
         if not record.exists():
             result = build_book(ROOT, shared)
             record.write_text(
-                json.dumps([result.returncode, result.stdout + result.stderr]), encoding="utf-8"
+                json.dumps([result.returncode, result.stdout + result.stderr]),
+                encoding="utf-8",
             )
         exit_code, output = json.loads(record.read_text(encoding="utf-8"))
     return Built(shared / "_build" / "html", exit_code, output)

@@ -7,7 +7,11 @@ import pytest
 from browsing import faults, open_browser, serve
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium"), pytest.mark.xdist_group("browser")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.needs("chromium"),
+    pytest.mark.xdist_group("browser"),
+]
 
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PHONE: ViewportSize = {"width": 360, "height": 740}
@@ -15,7 +19,8 @@ FRONT = "intro.html"  # index.html only forwards to it
 NOT_PAGES = {"index.html", "genindex.html"}  # a redirect, and an index without entries
 
 SOUND = (
-    "<!doctype html><html lang=en><title>Page</title><link rel=icon href=data:,><h1>Title</h1><p>Text.</p>"
+    "<!doctype html><html lang=en><title>Page</title>"
+    "<link rel=icon href=data:,><h1>Title</h1><p>Text.</p>"
 )
 
 
@@ -69,16 +74,24 @@ def test_no_page_has_a_fault(
         ("<script>console.error('lost')</script>", "console error: lost"),
         ("<script>nothing.here</script>", "script error: nothing is not defined"),
         ("<script src=gone.js></script>", "answer 404"),
-        ("<link rel=stylesheet href=http://192.0.2.1/a.css>", "asks another host: http://192.0.2.1/a.css"),
+        (
+            "<link rel=stylesheet href=http://192.0.2.1/a.css>",
+            "asks another host: http://192.0.2.1/a.css",
+        ),
         ("<p style='width: 500px'>wide</p>", "wide on a screen of 360"),
         ("<img src=data:,>", "no text alternative"),
-        ("<article><img alt=../_images/ab12.png src=data:,></article>", "no text alternative"),
+        (
+            "<article><img alt=../_images/ab12.png src=data:,></article>",
+            "no text alternative",
+        ),
         ("<svg role=img></svg>", "no text alternative"),
         ("<img alt=Plot src=data:image/png;base64,AAAA>", "image does not load"),
         ("<h1>Another</h1>", "2 visible headings"),
     ],
 )
-def test_each_fault_is_seen(phone: BrowserContext, tmp_path: Path, addition: str, fault: str) -> None:
+def test_each_fault_is_seen(
+    phone: BrowserContext, tmp_path: Path, addition: str, fault: str
+) -> None:
     (tmp_path / "page.html").write_text(SOUND + addition, encoding="utf-8")
     with serve(tmp_path) as address:
         found = "\n".join(faults(phone, address, "page.html"))
@@ -86,14 +99,18 @@ def test_each_fault_is_seen(phone: BrowserContext, tmp_path: Path, addition: str
     assert bool(found) == bool(fault), found
 
 
-def test_the_start_page_forwards_to_the_front_page(context: BrowserContext, address: str) -> None:
+def test_the_start_page_forwards_to_the_front_page(
+    context: BrowserContext, address: str
+) -> None:
     page = context.new_page()
     page.goto(f"{address}/index.html")
     page.wait_for_url(f"{address}/{FRONT}")
     expect(page.locator("h1:visible")).to_contain_text("The Pivot")
 
 
-def test_the_theme_switch_changes_the_ground_and_is_remembered(context: BrowserContext, address: str) -> None:
+def test_the_theme_switch_changes_the_ground_and_is_remembered(
+    context: BrowserContext, address: str
+) -> None:
     page = context.new_page()
     page.goto(f"{address}/{FRONT}")
     html = page.locator("html")
@@ -110,24 +127,36 @@ def test_the_theme_switch_changes_the_ground_and_is_remembered(context: BrowserC
     assert _ground(page) == dark
 
 
-def test_a_reader_whose_system_is_dark_gets_dark(phone: BrowserContext, address: str) -> None:
+def test_a_reader_whose_system_is_dark_gets_dark(
+    phone: BrowserContext, address: str
+) -> None:
     page = phone.new_page()
     page.goto(f"{address}/{FRONT}")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-def test_search_finds_a_word_of_the_course(context: BrowserContext, address: str) -> None:
+def test_search_finds_a_word_of_the_course(
+    context: BrowserContext, address: str
+) -> None:
     page = context.new_page()
     page.goto(f"{address}/{FRONT}")
     page.keyboard.press("Control+k")
     page.locator(".search-button__search-container input").fill("pipeline")
     page.keyboard.press("Enter")
     page.wait_for_url(f"{address}/search.html?q=pipeline*")
-    expect(page.locator("#search-results li a[href*='chapters/']").first).to_be_visible()
+    expect(
+        page.locator("#search-results li a[href*='chapters/']").first
+    ).to_be_visible()
 
 
-def test_folded_solutions_open(context: BrowserContext, address: str, site: Path, pages: list[str]) -> None:
-    folded = [name for name in pages if 'class="solution' in (site / name).read_text(encoding="utf-8")]
+def test_folded_solutions_open(
+    context: BrowserContext, address: str, site: Path, pages: list[str]
+) -> None:
+    folded = [
+        name
+        for name in pages
+        if 'class="solution' in (site / name).read_text(encoding="utf-8")
+    ]
     assert folded
     page = context.new_page()
     for name in folded:
@@ -139,7 +168,9 @@ def test_folded_solutions_open(context: BrowserContext, address: str, site: Path
             expect(answer).to_be_visible()
 
 
-def test_the_keyboard_can_skip_to_the_text(context: BrowserContext, address: str) -> None:
+def test_the_keyboard_can_skip_to_the_text(
+    context: BrowserContext, address: str
+) -> None:
     page = context.new_page()
     page.goto(f"{address}/{FRONT}")
     page.keyboard.press("Tab")

@@ -10,7 +10,10 @@ from extensions.page import Page
 from extensions.page_contract import pages_in
 from extensions.site_links import check_site
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # on the worker that has the site already
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("browser"),
+]  # on the worker that has the site already
 
 CHAPTERS = pages_in(ROOT / "chapters")
 
@@ -26,11 +29,17 @@ def test_every_link_arrives_and_nothing_is_loaded_from_elsewhere(site: Path) -> 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_page_shows_its_contract_and_its_outputs(site: Path, path: Path) -> None:
     document = BeautifulSoup(
-        (site / path.relative_to(ROOT).with_suffix(".html")).read_text("utf-8"), "html.parser"
+        (site / path.relative_to(ROOT).with_suffix(".html")).read_text("utf-8"),
+        "html.parser",
     )
     contract = document.select_one("article .contract")
     assert contract is not None
-    assert [term.get_text() for term in contract.select("dt")] == ["You know", "You will", "Time", "Needs"]
+    assert [term.get_text() for term in contract.select("dt")] == [
+        "You know",
+        "You will",
+        "Time",
+        "Needs",
+    ]
     shown = [output.get_text() for output in document.select("article .cell_output")]
     exercises = [item for item in Page.read(path).directives if item.name == "exercise"]
     assert sum("Not yet:" in text for text in shown) >= len(exercises)
@@ -38,7 +47,9 @@ def test_page_shows_its_contract_and_its_outputs(site: Path, path: Path) -> None
 
 
 def test_pages_load_only_what_they_use(site: Path) -> None:
-    page = (site / CHAPTERS[0].relative_to(ROOT).with_suffix(".html")).read_text("utf-8")
+    page = (site / CHAPTERS[0].relative_to(ROOT).with_suffix(".html")).read_text(
+        "utf-8"
+    )
     assert "copybutton.js" in page  # it shows code, which can be copied
     for unused in ("thebe", "all.min.js", "mathjax", "require.min.js"):
         assert unused not in page.lower()

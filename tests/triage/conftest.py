@@ -27,7 +27,9 @@ GIVEN_DATA = os.environ.get("TRIAGE_DATA")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:  # on one worker, which loads PyTorch and the encoder once
+        if (
+            here in item.path.parents
+        ):  # on one worker, which loads PyTorch and the encoder once
             item.add_marker(pytest.mark.xdist_group("triage"))
 
 
@@ -45,8 +47,15 @@ def tickets() -> Dataset:
 def small(tickets: Dataset) -> Dataset:
     """Four intents of the tickets: quick to train on, and real."""
     chosen = ["delivery_late", "account_access", "invoice_request", "item_damaged"]
-    train, test = (split[split["category"].isin(chosen)] for split in (tickets.train, tickets.test))
-    return Dataset("four intents", train.reset_index(drop=True), test.reset_index(drop=True), "0" * 64)
+    train, test = (
+        split[split["category"].isin(chosen)] for split in (tickets.train, tickets.test)
+    )
+    return Dataset(
+        "four intents",
+        train.reset_index(drop=True),
+        test.reset_index(drop=True),
+        "0" * 64,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +81,13 @@ def banking77() -> Path:
     ]
     for folder in candidates:
         with contextlib.suppress(TriageError):
-            if data.read_folder(folder, "").digest == data.digest_of(data.BANKING77_SHA256.values()):
+            if data.read_folder(folder, "").digest == data.digest_of(
+                data.BANKING77_SHA256.values()
+            ):
                 return folder
-    unavailable("BANKING77 is not here; get it with: TRIAGE_DATA=banking77 python -m triage train")
+    unavailable(
+        "BANKING77 is not here; get it with: TRIAGE_DATA=banking77 python -m triage train"
+    )
 
 
 def free_port() -> int:
@@ -84,7 +97,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(arguments: list[str], log: Path, **environment: str) -> Iterator[subprocess.Popen]:
+def running(
+    arguments: list[str], log: Path, **environment: str
+) -> Iterator[subprocess.Popen]:
     """`python -m triage ARGUMENTS` in the background; terminated, and waited for, on the way out."""
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -105,7 +120,9 @@ def running(arguments: list[str], log: Path, **environment: str) -> Iterator[sub
             process.wait()
 
 
-def wait_until_up(url: str, process: subprocess.Popen, log: Path, seconds: float = 180) -> None:
+def wait_until_up(
+    url: str, process: subprocess.Popen, log: Path, seconds: float = 180
+) -> None:
     """Poll until `url` answers 200; fail with the log if the process ends or time runs out."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
@@ -122,6 +139,8 @@ def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("tracking"), free_port()
     uri = f"http://127.0.0.1:{port}"
     log = folder / "log"
-    with running(["tracking", "--port", str(port)], log, TRIAGE_HOME=str(folder / "home")) as process:
+    with running(
+        ["tracking", "--port", str(port)], log, TRIAGE_HOME=str(folder / "home")
+    ) as process:
         wait_until_up(f"{uri}/health", process, log)
         yield uri

@@ -18,7 +18,9 @@ from .conftest import free_port, running, wait_until_up
 pytestmark = pytest.mark.slow
 
 
-def triage(*arguments: str | bytes, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def triage(
+    *arguments: str | bytes, folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "triage", *arguments],
         cwd=folder,
@@ -63,7 +65,10 @@ def test_evaluate_prints_a_table(home: Path) -> None:
 def test_predict(home: Path) -> None:
     result = triage("predict", "I am locked out of my account", "--json", folder=home)
     assert json.loads(result.stdout)["intent"] == "account_access"
-    assert "account_access" in triage("predict", "I am locked out of my account", folder=home).stdout
+    assert (
+        "account_access"
+        in triage("predict", "I am locked out of my account", folder=home).stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,13 +78,25 @@ def test_predict(home: Path) -> None:
         (["predict", "a" * 4_001], {}, "at most 4000 characters"),
         (["predict", b"caf\xe9"], {}, "Cannot triage that"),
         (["predict", "hi", "--model", "nowhere"], {}, "No model at nowhere"),
-        (["predict", "hi", "--model", "data/train.csv"], {}, "is not a model this program wrote"),
+        (
+            ["predict", "hi", "--model", "data/train.csv"],
+            {},
+            "is not a model this program wrote",
+        ),
         (["predict", "hi"], {"TRIAGE_ENCODER": "data"}, "No model.safetensors in data"),
         (["evaluate"], {"TRIAGE_DATA": "nowhere"}, "No data folder at nowhere"),
         (["evaluate"], {}, "trained on other intents than those of tickets"),
         (["train"], {"TRIAGE_DATA": "nowhere"}, "No data folder at nowhere"),
-        (["train"], {"TRIAGE_DATA": "data", "TRIAGE_HOME": "/proc/none"}, "Cannot write"),
-        (["register"], {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, "No MLflow server answers"),
+        (
+            ["train"],
+            {"TRIAGE_DATA": "data", "TRIAGE_HOME": "/proc/none"},
+            "Cannot write",
+        ),
+        (
+            ["register"],
+            {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"},
+            "No MLflow server answers",
+        ),
         (["register"], {"MLFLOW_TRACKING_URI": "http://"}, "No MLflow server answers"),
         (
             ["serve", "--model", "models:/triage@x"],
@@ -89,26 +106,40 @@ def test_predict(home: Path) -> None:
         (["serve", "--model", "nowhere"], {}, "No model at nowhere"),
     ],
 )
-def test_trouble_is_one_sentence(home: Path, arguments, environment: dict[str, str], complaint: str) -> None:
+def test_trouble_is_one_sentence(
+    home: Path, arguments, environment: dict[str, str], complaint: str
+) -> None:
     before = sorted(path for path in home.rglob("*") if "__pycache__" not in path.parts)
     result = triage(*arguments, folder=home, **environment)
     assert result.returncode == 2
     assert complaint in result.stderr
     assert "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
-    assert sorted(path for path in home.rglob("*") if "__pycache__" not in path.parts) == before
+    assert (
+        sorted(path for path in home.rglob("*") if "__pycache__" not in path.parts)
+        == before
+    )
 
 
-def test_register_then_serve_the_champion(home: Path, tracking_uri: str, tmp_path: Path) -> None:
-    settings = {"MLFLOW_TRACKING_URI": tracking_uri, "TRIAGE_HOME": str(home / ".triage")}
-    result = triage("register", "--alias", "cli", folder=home, TRIAGE_DATA="data", **settings)
+def test_register_then_serve_the_champion(
+    home: Path, tracking_uri: str, tmp_path: Path
+) -> None:
+    settings = {
+        "MLFLOW_TRACKING_URI": tracking_uri,
+        "TRIAGE_HOME": str(home / ".triage"),
+    }
+    result = triage(
+        "register", "--alias", "cli", folder=home, TRIAGE_DATA="data", **settings
+    )
     assert result.returncode == 0, result.stderr
     assert "as cli" in result.stdout
     port, log = free_port(), tmp_path / "log"
     command = ["serve", "--model", "models:/triage@cli", "--port", str(port)]
     with running(command, log, **settings) as process:
         wait_until_up(f"http://127.0.0.1:{port}/readyz", process, log)
-        answer = httpx.post(f"http://127.0.0.1:{port}/predict", json={"message": "where is the invoice"})
+        answer = httpx.post(
+            f"http://127.0.0.1:{port}/predict", json={"message": "where is the invoice"}
+        )
         assert answer.json()["intent"] == "invoice_request"
 
 
@@ -123,7 +154,11 @@ def test_sigterm_under_load_drops_nothing(home: Path, tmp_path: Path) -> None:
         with httpx.Client(base_url=url, timeout=30) as http:
             while not stop.is_set():
                 try:
-                    outcomes.append(http.post("/predict", json={"message": "my parcel is late"}).status_code)
+                    outcomes.append(
+                        http.post(
+                            "/predict", json={"message": "my parcel is late"}
+                        ).status_code
+                    )
                 except httpx.ConnectError:
                     return  # the door is closed: a refusal, not a loss
                 except httpx.HTTPError as error:
@@ -147,6 +182,8 @@ def test_sigterm_under_load_drops_nothing(home: Path, tmp_path: Path) -> None:
         stop.set()
         for thread in threads:
             thread.join(30)
-        assert process.wait(30) == -signal.SIGTERM, log.read_text()  # ended as asked, after draining
+        assert process.wait(30) == -signal.SIGTERM, (
+            log.read_text()
+        )  # ended as asked, after draining
     assert readiness[-1] == 503
     assert set(outcomes) == {200}, log.read_text()

@@ -12,7 +12,9 @@ import pytest
 from triage import data
 from triage.errors import TriageError
 
-GOOD = "text,category\n" + "".join(f"{word} {n},{word}\n" for word in ("late", "broken") for n in range(5))
+GOOD = "text,category\n" + "".join(
+    f"{word} {n},{word}\n" for word in ("late", "broken") for n in range(5)
+)
 
 
 @pytest.fixture
@@ -30,7 +32,9 @@ def test_a_folder_is_read(folder: Path) -> None:
     assert len(dataset.train) == len(dataset.test) == 10
 
 
-def test_settings_choose_the_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_choose_the_data(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TRIAGE_DATA", str(folder))
     assert data.load().digest == data.load(folder).digest
 
@@ -49,7 +53,9 @@ def test_texts_that_look_like_missing_values_are_messages(folder: Path) -> None:
 
 def test_quotes_newlines_and_a_byte_order_mark_are_read(folder: Path) -> None:
     text = 'Hello,\nit says ""late"".'
-    (folder / "train.csv").write_text("\ufeff" + GOOD + f'"{text}",late\n', encoding="utf-8")
+    (folder / "train.csv").write_text(
+        "\ufeff" + GOOD + f'"{text}",late\n', encoding="utf-8"
+    )
     assert data.load(folder).train["text"].iloc[-1] == 'Hello,\nit says "late".'
 
 
@@ -69,7 +75,9 @@ def test_quotes_newlines_and_a_byte_order_mark_are_read(folder: Path) -> None:
         (GOOD.encode() + b"a,rare\n", "has 1 messages for 'rare'"),
     ],
 )
-def test_malformed_training_data_is_refused(folder: Path, content: bytes, complaint: str) -> None:
+def test_malformed_training_data_is_refused(
+    folder: Path, content: bytes, complaint: str
+) -> None:
     (folder / "train.csv").write_bytes(content)
     with pytest.raises(TriageError) as refusal:
         data.load(folder)
@@ -91,10 +99,14 @@ def test_a_category_only_in_the_test_split_is_refused(folder: Path) -> None:
         data.load(folder)
 
 
-def answer_with(monkeypatch: pytest.MonkeyPatch, content: bytes, status: int = 200) -> None:
+def answer_with(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, status: int = 200
+) -> None:
     request = httpx.Request("GET", "https://example.org")
     monkeypatch.setattr(
-        httpx, "get", lambda url, **_: httpx.Response(status, content=content, request=request)
+        httpx,
+        "get",
+        lambda url, **_: httpx.Response(status, content=content, request=request),
     )
 
 
@@ -108,7 +120,9 @@ def test_a_download_that_changed_is_refused_and_not_kept(
     assert list(tmp_path.rglob("*.csv")) == []
 
 
-def test_a_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(data.platformdirs, "user_cache_dir", lambda _: str(tmp_path))
     answer_with(monkeypatch, b"", status=503)
     with pytest.raises(TriageError, match="set TRIAGE_DATA"):
@@ -145,7 +159,9 @@ def test_the_tickets_are_balanced_and_hard(tickets: data.Dataset) -> None:
             assert set(messages["style"]) == styles
 
 
-def test_no_ticket_of_the_test_split_resembles_a_training_message(tickets: data.Dataset) -> None:
+def test_no_ticket_of_the_test_split_resembles_a_training_message(
+    tickets: data.Dataset,
+) -> None:
     seen = [fold(text) for text in tickets.train["text"]]
     assert len(set(seen)) == len(seen)
     for text in tickets.test["text"]:
@@ -153,6 +169,8 @@ def test_no_ticket_of_the_test_split_resembles_a_training_message(tickets: data.
 
 
 def test_every_intent_has_a_definition(tickets: data.Dataset) -> None:
-    definitions = json.loads((data.TICKETS / "categories.json").read_text(encoding="utf-8"))
+    definitions = json.loads(
+        (data.TICKETS / "categories.json").read_text(encoding="utf-8")
+    )
     assert sorted(definitions) == tickets.intents
     assert all(definitions.values())

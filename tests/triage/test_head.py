@@ -21,7 +21,9 @@ def test_a_head_learns_and_is_the_same_every_time() -> None:
 
 def test_held_out_logits_come_from_heads_that_never_saw_the_message() -> None:
     vectors, labels = two_clouds(60)
-    labels[7] = 1 - labels[7]  # one wrong label: whoever trains on it can learn it, whoever doesn't cannot
+    labels[7] = (
+        1 - labels[7]
+    )  # one wrong label: whoever trains on it can learn it, whoever doesn't cannot
     unseen = held_out_logits(vectors, labels, 2, folds=5)
     assert unseen.argmax(dim=1)[7] != labels[7]
 
@@ -29,6 +31,8 @@ def test_held_out_logits_come_from_heads_that_never_saw_the_message() -> None:
 def test_temperature_undoes_overconfidence() -> None:
     generator = torch.Generator().manual_seed(0)
     honest = torch.randn(5_000, 3, generator=generator)
-    labels = torch.multinomial(torch.softmax(honest, dim=1), 1, generator=generator).squeeze(1)
+    labels = torch.multinomial(
+        torch.softmax(honest, dim=1), 1, generator=generator
+    ).squeeze(1)
     assert 3.6 < fit_temperature(4 * honest, labels) < 4.4
     assert 0.9 < fit_temperature(honest, labels) < 1.1

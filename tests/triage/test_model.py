@@ -17,15 +17,24 @@ from triage.model import TriageModel
 
 
 def test_it_answers_with_ranked_probabilities(model: TriageModel) -> None:
-    prediction = model.predict(["My parcel should have been here on Monday and nothing has come."])[0]
+    prediction = model.predict(
+        ["My parcel should have been here on Monday and nothing has come."]
+    )[0]
     assert prediction.intent == "delivery_late"
     assert 0.5 < prediction.confidence <= 1
-    confidences = [prediction.confidence, *(confidence for _, confidence in prediction.alternatives)]
+    confidences = [
+        prediction.confidence,
+        *(confidence for _, confidence in prediction.alternatives),
+    ]
     assert confidences == sorted(confidences, reverse=True)
-    assert sum(confidences) == pytest.approx(1, abs=1e-5)  # four intents, so these are all
+    assert sum(confidences) == pytest.approx(
+        1, abs=1e-5
+    )  # four intents, so these are all
 
 
-def test_it_is_far_better_than_chance_on_unseen_messages(model: TriageModel, small: Dataset) -> None:
+def test_it_is_far_better_than_chance_on_unseen_messages(
+    model: TriageModel, small: Dataset
+) -> None:
     assert evaluate(model, small.test).accuracy > 0.85
 
 
@@ -37,29 +46,43 @@ def test_training_twice_gives_the_same_file(
     assert again.read_bytes() == model_file.read_bytes()
 
 
-def test_a_loaded_model_is_the_saved_one(model: TriageModel, model_file: Path, encoder: Encoder) -> None:
+def test_a_loaded_model_is_the_saved_one(
+    model: TriageModel, model_file: Path, encoder: Encoder
+) -> None:
     loaded = TriageModel.load(model_file, encoder)
     assert loaded.card == model.card
     texts = ["late again", "invoice please"]
-    np.testing.assert_array_equal(loaded.probabilities(texts), model.probabilities(texts))
+    np.testing.assert_array_equal(
+        loaded.probabilities(texts), model.probabilities(texts)
+    )
 
 
-def test_the_test_split_is_not_touched(small: Dataset, encoder: Encoder, model: TriageModel) -> None:
+def test_the_test_split_is_not_touched(
+    small: Dataset, encoder: Encoder, model: TriageModel
+) -> None:
     scrambled = small.test.assign(category=small.test["category"].to_numpy()[::-1])
-    other = TriageModel.fit(Dataset(small.name, small.train, scrambled, small.digest), encoder)
+    other = TriageModel.fit(
+        Dataset(small.name, small.train, scrambled, small.digest), encoder
+    )
     assert torch.equal(other.head.linear.weight, model.head.linear.weight)
     assert other.card == model.card
 
 
-@pytest.mark.parametrize("spoil", [lambda content: content[:-8], lambda content: b"", lambda _: b"{}" * 50])
-def test_a_damaged_file_is_refused(model_file: Path, tmp_path: Path, encoder: Encoder, spoil) -> None:
+@pytest.mark.parametrize(
+    "spoil", [lambda content: content[:-8], lambda content: b"", lambda _: b"{}" * 50]
+)
+def test_a_damaged_file_is_refused(
+    model_file: Path, tmp_path: Path, encoder: Encoder, spoil
+) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(spoil(model_file.read_bytes()))
     with pytest.raises(TriageError, match="is not a model this program wrote"):
         TriageModel.load(path, encoder)
 
 
-def test_somebody_elses_safetensors_file_is_refused(tmp_path: Path, encoder: Encoder) -> None:
+def test_somebody_elses_safetensors_file_is_refused(
+    tmp_path: Path, encoder: Encoder
+) -> None:
     path = tmp_path / "model.safetensors"
     save_file({"weights": torch.zeros(3)}, path)
     with pytest.raises(TriageError, match="is not a model this program wrote"):
@@ -71,7 +94,9 @@ def test_a_missing_model_says_how_to_make_one(tmp_path: Path, encoder: Encoder) 
         TriageModel.load(tmp_path / "model.safetensors", encoder)
 
 
-def test_a_head_for_another_encoder_is_refused(model: TriageModel, tmp_path: Path, encoder: Encoder) -> None:
+def test_a_head_for_another_encoder_is_refused(
+    model: TriageModel, tmp_path: Path, encoder: Encoder
+) -> None:
     path = tmp_path / "model.safetensors"
     card = {**asdict(model.card), "encoder_sha256": "0" * 64}
     save_file(model.head.state_dict(), path, {"card": json.dumps(card)})

@@ -36,7 +36,10 @@ def test_a_run_records_what_was_trained_on_what_and_how_good_it_is(
     assert run.info.status == "FINISHED"
     assert run.data.params["data_digest"] == model.card.data_digest
     assert run.data.metrics["accuracy"] == report.accuracy
-    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"report.json", "confusion.svg"}
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {
+        "report.json",
+        "confusion.svg",
+    }
 
 
 def test_the_registered_model_is_the_trained_one(
@@ -44,7 +47,10 @@ def test_the_registered_model_is_the_trained_one(
 ) -> None:
     path = registry.fetch("models:/triage@champion", tmp_path, tracking_uri)
     assert path.read_bytes() == model_file.read_bytes()
-    assert TriageModel.load(path, encoder).predict(["no parcel yet"])[0].intent == "delivery_late"
+    assert (
+        TriageModel.load(path, encoder).predict(["no parcel yet"])[0].intent
+        == "delivery_late"
+    )
 
 
 def test_moving_an_alias_is_a_release_and_moving_it_back_a_rollback(
@@ -53,20 +59,30 @@ def test_moving_an_alias_is_a_release_and_moving_it_back_a_rollback(
     client = mlflow.MlflowClient(tracking_uri)
     newer = registry.register(model_file, report, "candidate", tracking_uri)
     assert newer > version
-    assert int(client.get_model_version_by_alias(registry.NAME, "champion").version) == version
+    assert (
+        int(client.get_model_version_by_alias(registry.NAME, "champion").version)
+        == version
+    )
     client.set_registered_model_alias(registry.NAME, "champion", str(newer))
     client.set_registered_model_alias(registry.NAME, "champion", str(version))
-    assert int(client.get_model_version_by_alias(registry.NAME, "champion").version) == version
+    assert (
+        int(client.get_model_version_by_alias(registry.NAME, "champion").version)
+        == version
+    )
 
 
-def test_nothing_in_the_package_is_pickled(version: int, tracking_uri: str, tmp_path: Path) -> None:
+def test_nothing_in_the_package_is_pickled(
+    version: int, tracking_uri: str, tmp_path: Path
+) -> None:
     registry.fetch(f"models:/triage/{version}", tmp_path, tracking_uri)
     suffixes = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert ".safetensors" in suffixes
     assert not suffixes & {".pkl", ".pickle", ".pt", ".joblib"}
 
 
-def test_mlflow_serves_it_too_and_keeps_to_the_signature(version: int, tracking_uri: str) -> None:
+def test_mlflow_serves_it_too_and_keeps_to_the_signature(
+    version: int, tracking_uri: str
+) -> None:
     registry.connect(tracking_uri)
     packaged = mlflow.pyfunc.load_model("models:/triage@champion")
     answer = packaged.predict(pd.DataFrame({"message": ["please send me the invoice"]}))
@@ -76,16 +92,27 @@ def test_mlflow_serves_it_too_and_keeps_to_the_signature(version: int, tracking_
 
 
 @pytest.mark.parametrize(
-    "uri", ["models:/triage@nobody", "models:/triage/99999", "models:/unknown/1", "models:/triage", "triage"]
+    "uri",
+    [
+        "models:/triage@nobody",
+        "models:/triage/99999",
+        "models:/unknown/1",
+        "models:/triage",
+        "triage",
+    ],
 )
-def test_an_unknown_model_is_one_sentence(version: int, tracking_uri: str, tmp_path: Path, uri: str) -> None:
+def test_an_unknown_model_is_one_sentence(
+    version: int, tracking_uri: str, tmp_path: Path, uri: str
+) -> None:
     with pytest.raises(TriageError) as refusal:
         registry.fetch(uri, tmp_path, tracking_uri)
     assert uri in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
-def test_an_altered_artefact_is_refused(version: int, tracking_uri: str, tmp_path: Path, monkeypatch) -> None:
+def test_an_altered_artefact_is_refused(
+    version: int, tracking_uri: str, tmp_path: Path, monkeypatch
+) -> None:
     download = mlflow.artifacts.download_artifacts
 
     def tamper(*args: str, **options: str) -> str:
@@ -99,10 +126,14 @@ def test_an_altered_artefact_is_refused(version: int, tracking_uri: str, tmp_pat
         registry.fetch("models:/triage@champion", tmp_path, tracking_uri)
 
 
-def test_a_dead_server_is_noticed_at_once(model_file: Path, report: Report, tmp_path: Path) -> None:
+def test_a_dead_server_is_noticed_at_once(
+    model_file: Path, report: Report, tmp_path: Path
+) -> None:
     for act in (
         lambda: registry.register(model_file, report, "champion", "http://127.0.0.1:1"),
-        lambda: registry.fetch("models:/triage@champion", tmp_path, "http://127.0.0.1:1"),
+        lambda: registry.fetch(
+            "models:/triage@champion", tmp_path, "http://127.0.0.1:1"
+        ),
     ):
         with pytest.raises(TriageError, match="python -m triage tracking"):
             act()
@@ -140,7 +171,9 @@ def test_an_upload_that_dies_is_a_failed_run_and_no_version(
     assert len(client.search_model_versions(f"name='{registry.NAME}'")) == before
 
 
-def test_the_checksum_is_stored_with_the_version(version: int, tracking_uri: str, model_file: Path) -> None:
+def test_the_checksum_is_stored_with_the_version(
+    version: int, tracking_uri: str, model_file: Path
+) -> None:
     registry.connect(tracking_uri)
     info = mlflow.models.get_model_info(f"models:/triage/{version}")
     assert info.metadata == {"sha256": sha256(model_file)}

@@ -19,7 +19,7 @@ WARM_UP = "where is my order"
 
 # region app
 def create_app(model: TriageModel, sha256: str) -> FastAPI:
-    """The triage service around one loaded model whose file has the checksum `sha256`."""
+    """The triage service around a loaded model whose file has this checksum."""
     metrics = Metrics()
     batcher = Batcher(model.predict, on_batch=metrics.batch.observe)
     metrics.waiting.set_function(lambda: len(batcher.waiting))
@@ -39,7 +39,10 @@ def create_app(model: TriageModel, sha256: str) -> FastAPI:
             await worker
 
     app = FastAPI(
-        title="Triage", summary="A support message in, its intent out.", version="1", lifespan=lifespan
+        title="Triage",
+        summary="A support message in, its intent out.",
+        version="1",
+        lifespan=lifespan,
     )
     app.state.ready = False
     problems.install(app)
@@ -57,16 +60,18 @@ def create_app(model: TriageModel, sha256: str) -> FastAPI:
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """The process is alive. A failure here means: restart me."""
+        """The process is alive. A failure means: restart me."""
         return {"status": "alive"}
 
     @app.get("/readyz", responses=problems.promised(503))
     async def readyz() -> JSONResponse:
-        """The model is loaded and we are not about to stop. A failure here means: send traffic elsewhere."""
+        """The model is loaded and we are staying. A failure means: ask elsewhere."""
         if app.state.ready:
             return JSONResponse({"status": "ready"})
         return problems.problem(
-            503, "not-ready", "The service is starting or stopping. Ask another instance."
+            503,
+            "not-ready",
+            "The service is starting or stopping. Ask another instance.",
         )
 
     return app

@@ -32,7 +32,7 @@ class Batcher:
         self.arrived = asyncio.Event()
 
     async def submit(self, message: str) -> Prediction:
-        """The answer to one message. Raises Overloaded, at once, when too many are waiting already."""
+        """The answer to one message. Raises Overloaded at once when too many wait."""
         if len(self.waiting) >= self.max_waiting:
             raise Overloaded
         future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
@@ -58,10 +58,14 @@ class Batcher:
                 batch.append((message, future))
         return batch
 
-    async def _answer(self, batch: list[tuple[str, asyncio.Future[Prediction]]]) -> None:
+    async def _answer(
+        self, batch: list[tuple[str, asyncio.Future[Prediction]]]
+    ) -> None:
         self.on_batch(len(batch))
         try:
-            predictions = await asyncio.to_thread(self.predict, [message for message, _ in batch])
+            predictions = await asyncio.to_thread(
+                self.predict, [message for message, _ in batch]
+            )
         except Exception as error:
             if len(batch) > 1:  # one bad message must not fail its neighbours
                 for pair in batch:

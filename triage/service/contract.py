@@ -13,7 +13,9 @@ MESSAGE_LIMIT = 4_000
 
 
 def has_text(message: str) -> str:
-    if not any(character.isprintable() and not character.isspace() for character in message):
+    if not any(
+        character.isprintable() and not character.isspace() for character in message
+    ):
         raise PydanticCustomError("empty", "The message is empty")
     return message
 
@@ -33,7 +35,7 @@ class Choice(BaseModel):
 
 
 class Model(BaseModel):
-    """Which model answered: enough to find its run, its data and its evaluation again."""
+    """Which model answered: enough to find its run, data and evaluation again."""
 
     sha256: str
     data: str
@@ -49,7 +51,9 @@ class Answer(Choice):
 
 
 def describe(model: "TriageModel", sha256: str) -> Model:
-    return Model(sha256=sha256, data=model.card.data, data_digest=model.card.data_digest)
+    return Model(
+        sha256=sha256, data=model.card.data, data_digest=model.card.data_digest
+    )
 
 
 def answer(prediction: "Prediction", model: Model) -> Answer:
@@ -57,7 +61,8 @@ def answer(prediction: "Prediction", model: Model) -> Answer:
         intent=prediction.intent,
         confidence=prediction.confidence,
         alternatives=[
-            Choice(intent=intent, confidence=confidence) for intent, confidence in prediction.alternatives
+            Choice(intent=intent, confidence=confidence)
+            for intent, confidence in prediction.alternatives
         ],
         model=model,
     )

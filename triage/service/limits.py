@@ -14,7 +14,9 @@ BODY_SECONDS = 10
 class BodyLimit:
     """ASGI middleware: reads the body first; refuses one that is too large (413) or too slow (408)."""
 
-    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT, seconds: float = BODY_SECONDS):
+    def __init__(
+        self, app: ASGIApp, limit: int = BODY_LIMIT, seconds: float = BODY_SECONDS
+    ):
         self.app = app
         self.limit = limit
         self.seconds = seconds
@@ -29,11 +31,17 @@ class BodyLimit:
             detail = f"The body is over {self.limit} bytes. Shorten the message."
             return await refuse(413, "body-too-large", detail)(scope, receive, send)
         except TimeoutError:
-            detail = f"The body took over {self.seconds} seconds to arrive. Send it again."
+            detail = (
+                f"The body took over {self.seconds} seconds to arrive. Send it again."
+            )
             return await refuse(408, "body-too-slow", detail)(scope, receive, send)
         if body is None:
             return None
-        whole: Message | None = {"type": "http.request", "body": body, "more_body": False}
+        whole: Message | None = {
+            "type": "http.request",
+            "body": body,
+            "more_body": False,
+        }
 
         async def replay() -> Message:
             nonlocal whole

@@ -3,7 +3,13 @@
 import time
 
 from fastapi import FastAPI, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,7 +23,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "http_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+            "http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self.registry,
         )
         self.duration = Histogram(
             "http_request_duration_seconds",
@@ -27,10 +36,15 @@ class Metrics:
             registry=self.registry,
         )
         self.waiting = Gauge(
-            "triage_waiting_messages", "Messages waiting for a batch.", registry=self.registry
+            "triage_waiting_messages",
+            "Messages waiting for a batch.",
+            registry=self.registry,
         )
         self.batch = Histogram(
-            "triage_batch_size", "Messages in a batch.", buckets=(1, 2, 4, 8, 16, 32), registry=self.registry
+            "triage_batch_size",
+            "Messages in a batch.",
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=self.registry,
         )
         self.confidence = Histogram(
             "triage_confidence",
@@ -39,7 +53,10 @@ class Metrics:
             registry=self.registry,
         )
         self.predictions = Counter(
-            "triage_predictions", "Answers given, by intent.", ["intent"], registry=self.registry
+            "triage_predictions",
+            "Answers given, by intent.",
+            ["intent"],
+            registry=self.registry,
         )
 
     def install(self, app: FastAPI) -> None:
@@ -48,7 +65,9 @@ class Metrics:
 
         @app.get("/metrics", include_in_schema=False)
         async def metrics() -> Response:
-            return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+            return Response(
+                generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST
+            )
 
 
 class Measure:

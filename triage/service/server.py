@@ -12,15 +12,20 @@ GRACE_SECONDS = 25
 
 # region server
 class DrainingServer(uvicorn.Server):
-    """On SIGTERM: say not-ready, answer for `drain` more seconds, then finish what is inside.
+    """On SIGTERM: say not-ready, go on for `drain` seconds, then finish what is inside.
 
-    A load balancer needs a moment to notice. Without the pause its last requests would meet a closed socket.
+    A load balancer needs a moment to notice. Without the pause its last requests
+    would meet a closed socket.
     """
 
     def __init__(self, app: FastAPI, host: str, port: int, drain: float):
         super().__init__(
             uvicorn.Config(
-                app, host=host, port=port, log_level="info", timeout_graceful_shutdown=GRACE_SECONDS
+                app,
+                host=host,
+                port=port,
+                log_level="info",
+                timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
         self.app = app

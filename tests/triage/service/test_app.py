@@ -25,7 +25,9 @@ def client(model: TriageModel) -> Iterator[TestClient]:
 def test_a_message_gets_an_intent_and_says_which_model_answered(
     client: TestClient, model: TriageModel
 ) -> None:
-    response = client.post("/predict", json={"message": "Please send me the invoice for order 18220."})
+    response = client.post(
+        "/predict", json={"message": "Please send me the invoice for order 18220."}
+    )
     assert response.status_code == 200
     answer = Answer.model_validate(response.json())
     assert answer.intent == "invoice_request"
@@ -34,7 +36,9 @@ def test_a_message_gets_an_intent_and_says_which_model_answered(
     assert answer.model.data_digest == model.card.data_digest
 
 
-@pytest.mark.parametrize("message", ["?", "🙂", "x" * MESSAGE_LIMIT, "a\nb\x00c", "قهوة", "\u202eabc"])
+@pytest.mark.parametrize(
+    "message", ["?", "🙂", "x" * MESSAGE_LIMIT, "a\nb\x00c", "قهوة", "\u202eabc"]
+)
 def test_odd_messages_are_answered(client: TestClient, message: str) -> None:
     assert client.post("/predict", json={"message": message}).status_code == 200
 
@@ -60,8 +64,12 @@ def test_odd_messages_are_answered(client: TestClient, message: str) -> None:
         (b"[" * 50_000, 400, "malformed-json"),
     ],
 )
-def test_bad_requests_are_problems(client: TestClient, body: bytes, status: int, kind: str) -> None:
-    response = client.post("/predict", content=body, headers={"content-type": "application/json"})
+def test_bad_requests_are_problems(
+    client: TestClient, body: bytes, status: int, kind: str
+) -> None:
+    response = client.post(
+        "/predict", content=body, headers={"content-type": "application/json"}
+    )
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
@@ -80,7 +88,9 @@ def test_a_body_of_unknown_length_is_cut_off(client: TestClient) -> None:
             sent += 1024
             yield b"a" * 1024
 
-    response = client.post("/predict", content=endless(), headers={"content-type": "application/json"})
+    response = client.post(
+        "/predict", content=endless(), headers={"content-type": "application/json"}
+    )
     assert response.status_code == 413
 
 
@@ -101,7 +111,11 @@ def test_a_body_that_never_ends_is_refused() -> None:
     async def unreachable(scope, receive, send) -> None:
         raise AssertionError("the application was called without a body")
 
-    asyncio.run(BodyLimit(unreachable, seconds=0.01)({"type": "http", "method": "POST"}, receive, send))
+    asyncio.run(
+        BodyLimit(unreachable, seconds=0.01)(
+            {"type": "http", "method": "POST"}, receive, send
+        )
+    )
     assert 408 in statuses
 
 
@@ -132,7 +146,8 @@ def test_a_client_that_leaves_stops_its_work_and_is_counted() -> None:
     app = Measure(BodyLimit(CancelOnDisconnect(slow)), metrics)
     scope = {"type": "http", "method": "POST"}
     half, whole = (
-        {"type": "http.request", "body": body, "more_body": body == b"{"} for body in (b"{", b"{}")
+        {"type": "http.request", "body": body, "more_body": body == b"{"}
+        for body in (b"{", b"{}")
     )
     asyncio.run(app(scope, client(half), send))
     assert cancelled == []
@@ -151,7 +166,9 @@ def test_a_form_is_told_to_be_json(client: TestClient) -> None:
     ("method", "path", "status"),
     [("GET", "/predict", 405), ("GET", "/nothing", 404), ("POST", "/healthz", 405)],
 )
-def test_wrong_doors_are_problems_too(client: TestClient, method: str, path: str, status: int) -> None:
+def test_wrong_doors_are_problems_too(
+    client: TestClient, method: str, path: str, status: int
+) -> None:
     response = client.request(method, path)
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
@@ -164,7 +181,9 @@ def test_liveness_and_readiness_differ(model: TriageModel) -> None:
         app.state.ready = False  # what the server does on SIGTERM
         assert client.get("/readyz").json()["type"] == "urn:triage:problem:not-ready"
         assert client.get("/healthz").status_code == 200
-        assert client.post("/predict", json={"message": "late"}).status_code == 200  # accepted work is done
+        assert (
+            client.post("/predict", json={"message": "late"}).status_code == 200
+        )  # accepted work is done
 
 
 def test_metrics_count_requests_and_predictions(model: TriageModel) -> None:
@@ -175,17 +194,25 @@ def test_metrics_count_requests_and_predictions(model: TriageModel) -> None:
         client.get("/a/scan/of/random/paths")
         client.request("RANDOM", "/predict")
         text = client.get("/metrics").text
-    assert 'http_requests_total{method="POST",route="/predict",status="200"} 1.0' in text
-    assert 'http_requests_total{method="POST",route="/predict",status="422"} 1.0' in text
+    assert (
+        'http_requests_total{method="POST",route="/predict",status="200"} 1.0' in text
+    )
+    assert (
+        'http_requests_total{method="POST",route="/predict",status="422"} 1.0' in text
+    )
     assert 'route="unknown",status="413"} 1.0' in text
     assert 'route="unknown",status="404"} 1.0' in text
-    assert 'http_requests_total{method="other",route="/predict",status="405"} 1.0' in text
+    assert (
+        'http_requests_total{method="other",route="/predict",status="405"} 1.0' in text
+    )
     assert "random" not in text.lower()
     assert 'triage_predictions_total{intent="delivery_late"} 1.0' in text
     assert "triage_confidence_count 1.0" in text
 
 
-def test_a_failure_inside_is_a_problem_without_details(model: TriageModel, monkeypatch) -> None:
+def test_a_failure_inside_is_a_problem_without_details(
+    model: TriageModel, monkeypatch
+) -> None:
     app = create_app(model, SHA256)
     with TestClient(app, raise_server_exceptions=False) as client:
         monkeypatch.setattr(model.encoder, "encode", lambda texts: 1 / 0)

@@ -66,11 +66,16 @@ def test_messages_that_arrive_during_a_computation_share_the_next() -> None:
     async def scenario(batcher: Batcher) -> None:
         first = asyncio.create_task(batcher.submit("first"))
         await until(lambda: model.batches)
-        rest = [asyncio.create_task(batcher.submit(str(n))) for n in range(MAX_BATCH + 3)]
+        rest = [
+            asyncio.create_task(batcher.submit(str(n))) for n in range(MAX_BATCH + 3)
+        ]
         await until(lambda: len(batcher.waiting) == MAX_BATCH + 3)
         model.gate.set()
         answers = await asyncio.gather(first, *rest)
-        assert [answer.intent for answer in answers] == ["first", *map(str, range(MAX_BATCH + 3))]
+        assert [answer.intent for answer in answers] == [
+            "first",
+            *map(str, range(MAX_BATCH + 3)),
+        ]
 
     run(scenario, model)
     assert [len(batch) for batch in model.batches] == [1, MAX_BATCH, 3]
@@ -100,7 +105,9 @@ def test_nobody_works_for_a_client_that_left() -> None:
     async def scenario(batcher: Batcher) -> None:
         first = asyncio.create_task(batcher.submit("first"))
         await until(lambda: model.batches)
-        leaving, staying = (asyncio.create_task(batcher.submit(name)) for name in ("leaving", "staying"))
+        leaving, staying = (
+            asyncio.create_task(batcher.submit(name)) for name in ("leaving", "staying")
+        )
         await until(lambda: len(batcher.waiting) == 2)
         leaving.cancel()
         await asyncio.sleep(0)
@@ -118,13 +125,18 @@ def test_a_poisoned_message_fails_alone() -> None:
     async def scenario(batcher: Batcher) -> None:
         first = asyncio.create_task(batcher.submit("first"))
         await until(lambda: model.batches)
-        tasks = [asyncio.create_task(batcher.submit(name)) for name in ("good", "poison", "fine")]
+        tasks = [
+            asyncio.create_task(batcher.submit(name))
+            for name in ("good", "poison", "fine")
+        ]
         await until(lambda: len(batcher.waiting) == 3)
         model.gate.set()
         good, poison, fine = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(poison, ValueError)
         assert (good.intent, fine.intent) == ("good", "fine")
         await first
-        assert (await batcher.submit("after")).intent == "after"  # and the batcher goes on
+        assert (
+            await batcher.submit("after")
+        ).intent == "after"  # and the batcher goes on
 
     run(scenario, model)
