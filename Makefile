@@ -25,7 +25,7 @@ echo "Another place: make setup PYTHON=/path/to/python3"; \
 exit 2
 endef
 
-.PHONY: help setup book serve notebooks test quick check format bench tracking lock system clean
+.PHONY: help setup book serve notebooks test quick check format bench data tracking lock system clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,9 @@ format: setup ## Format the code and mend what lint can
 
 bench: setup ## Measure every performance figure the project states
 	.venv/bin/python -m benchmarks
+
+data: setup ## Check the data TRIAGE_DATA names; banking77 is downloaded once
+	.venv/bin/python -m triage data
 
 tracking: setup ## Start MLflow's tracking server on sqlite
 	.venv/bin/python -m triage tracking

@@ -42,13 +42,25 @@ JsonOption = Annotated[
 
 
 @app.command()
+def data() -> None:
+    """Check TRIAGE_DATA and say what it holds; the name banking77 is downloaded once."""
+    from triage.data import load
+
+    dataset = load()
+    out.print(
+        f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test "
+        f"messages, {len(dataset.intents)} intents (sha256 {dataset.digest[:12]})"
+    )
+
+
+@app.command()
 def train() -> None:
     """Train a model on TRIAGE_DATA (the embedded tickets if unset) and keep it in TRIAGE_HOME."""
-    from triage import data
+    from triage.data import load
     from triage.model import TriageModel
 
     settings = Settings()
-    dataset = data.load()
+    dataset = load()
     with err.status(f"Training on {len(dataset.train):,} messages from {dataset.name}"):
         model = TriageModel.fit(dataset)
     digest = model.save(settings.model)
@@ -62,11 +74,11 @@ def train() -> None:
 @app.command()
 def evaluate(model: ModelOption = None, as_json: JsonOption = False) -> None:
     """Judge the model on the test split of TRIAGE_DATA; write report.json and two pictures to TRIAGE_HOME."""
-    from triage import data
+    from triage.data import load
     from triage.evaluate import evaluate as judge
 
     settings = Settings()
-    dataset = data.load()
+    dataset = load()
     loaded, _ = load_model(model)
     refuse_unknown_intents(loaded.card.intents, dataset)
     with err.status(f"Judging on {len(dataset.test):,} messages"):
@@ -122,12 +134,13 @@ def register(
     ] = "candidate",
 ) -> None:
     """Record the trained model and its evaluation in MLflow, register it and give it an alias."""
-    from triage import data, registry
+    from triage import registry
+    from triage.data import load
     from triage.evaluate import evaluate as judge
 
     settings = Settings()
     registry.connect()  # before the work, not after it
-    dataset = data.load()
+    dataset = load()
     model, _ = load_model(None)
     refuse_unknown_intents(model.card.intents, dataset)
     with err.status("Judging and recording"):

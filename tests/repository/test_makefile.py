@@ -20,6 +20,7 @@ TARGETS = [
     "check",
     "format",
     "bench",
+    "data",
     "tracking",
     "lock",
     "system",

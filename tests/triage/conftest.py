@@ -85,9 +85,7 @@ def banking77() -> Path:
                 data.BANKING77_SHA256.values()
             ):
                 return folder
-    unavailable(
-        "BANKING77 is not here; get it with: TRIAGE_DATA=banking77 python -m triage train"
-    )
+    unavailable("BANKING77 is not here; get it with: TRIAGE_DATA=banking77 make data")
 
 
 def free_port() -> int:

@@ -45,6 +45,13 @@ def home(small, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_data_says_what_there_is(home: Path) -> None:
+    result = triage("data", folder=home, TRIAGE_DATA="data")
+    assert result.stdout.startswith(
+        "data: 152 training and 60 test messages, 4 intents"
+    )
+
+
 def test_evaluate_prints_one_object(home: Path) -> None:
     result = triage("evaluate", "--json", folder=home, TRIAGE_DATA="data")
     assert result.returncode == 0, result.stderr
