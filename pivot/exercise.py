@@ -84,7 +84,8 @@ def _complaint(
     if _same(given, expected):
         return ""
     kinds = type(given).__name__, type(expected).__name__
-    if given is None or expected is None or kinds[0] == kinds[1]:
+    numbers = set(kinds) <= {"int", "float"}
+    if given is None or expected is None or kinds[0] == kinds[1] or numbers:
         return f"{call} gave {_show(given)}, expected {_show(expected)}"
     return f"{call} gave {_show(given)} ({kinds[0]}), expected {_show(expected)} ({kinds[1]})"
 

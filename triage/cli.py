@@ -105,7 +105,7 @@ def evaluate(model: ModelOption = None, as_json: JsonOption = False) -> None:
         )
     out.print(table)
     out.print(
-        f"Accuracy {report.accuracy:.2%} on {report.messages:,} messages of {dataset.name}'s test split"
+        f"Accuracy {report.accuracy:.2%} on {report.messages:,} messages of the test split of {dataset.name}"
     )
     out.print(f"Calibration error {report.calibration_error:.3f}")
     out.print(f"Wrote {settings.home / 'evaluation'}")
@@ -159,10 +159,11 @@ def serve(
         float, typer.Option(min=0, help="Seconds to go on answering after SIGTERM.")
     ] = 2.0,
 ) -> None:
-    """Serve the model over HTTP until SIGTERM."""
+    """Serve the model over HTTP until SIGTERM or Ctrl-C."""
     from triage.service.app import create_app
     from triage.service.server import DrainingServer
 
+    err.print(f"Loading the model, then answering at http://{host}:{port}")
     loaded, sha256 = load_model(model)
     DrainingServer(create_app(loaded, sha256), host, port, drain).run()
 

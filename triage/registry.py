@@ -110,6 +110,7 @@ def register(
             {"data": model.card.data, "data_digest": model.card.data_digest}
         )
         mlflow.log_param("encoder_sha256", model.card.encoder_sha256)
+        mlflow.log_param("model_sha256", sha256(model_file))
         mlflow.log_metric("held_out_accuracy", model.card.held_out_accuracy)
         mlflow.log_metric("accuracy", report.accuracy)
         mlflow.log_metric("calibration_error", report.calibration_error)

@@ -31,9 +31,7 @@ class BodyLimit:
             detail = f"The body is over {self.limit} bytes. Shorten the message."
             return await refuse(413, "body-too-large", detail)(scope, receive, send)
         except TimeoutError:
-            detail = (
-                f"The body took over {self.seconds} seconds to arrive. Send it again."
-            )
+            detail = f"The body took over {self.seconds} seconds to arrive."
             return await refuse(408, "body-too-slow", detail)(scope, receive, send)
         if body is None:
             return None

@@ -1,10 +1,13 @@
 """Running the app: one process, and a shutdown that drops nothing it has accepted."""
 
+import logging
 import threading
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+
+log = logging.getLogger("uvicorn.error")  # the one Uvicorn shows
 
 GRACE_SECONDS = 25
 """With the pause before it, less than the 30 seconds Kubernetes gives a container to stop."""
@@ -36,6 +39,7 @@ class DrainingServer(uvicorn.Server):
         if self.draining or not self.drain:  # a second signal means now
             return super().handle_exit(sig, frame)
         self.draining = True
+        log.info("Draining for %s seconds; again to stop now", self.drain)
         self.app.state.ready = False
         timer = threading.Timer(self.drain, super().handle_exit, (sig, frame))
         timer.daemon = True
