@@ -49,7 +49,7 @@ serve: book ## Build the site, then serve it on this machine (PORT=8000)
 notebooks: setup ## Write the learners' .ipynb files into _build/notebooks
 	.venv/bin/python -m extensions.notebooks chapters _build/notebooks
 
-test: setup ## Run every test; REQUIRE_SYSTEM=1 lets none be skipped
+test: check ## Run every check and test; REQUIRE_SYSTEM=1 lets none be skipped
 	@.venv/bin/python -B -m pivot.system || test -z "$$REQUIRE_SYSTEM"
 	.venv/bin/python -m pytest -n auto
 

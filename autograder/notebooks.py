@@ -58,6 +58,8 @@ class Report:
 
 def read_notebook(path: Path) -> NotebookNode:
     """An .ipynb file, or a text notebook jupytext knows (MyST .md). Raises NotebookUnreadable or OSError."""
+    if path.exists() and not path.is_file():
+        raise NotebookUnreadable(f"{path} is not a file")
     try:
         notebook = jupytext.read(path)
         notebook.metadata.setdefault(
@@ -66,12 +68,9 @@ def read_notebook(path: Path) -> NotebookNode:
         nbformat.validate(notebook)
     except OSError:
         raise
-    except (
-        Exception
-    ) as error:  # jupytext and nbformat raise many kinds for a malformed file
-        raise NotebookUnreadable(
-            f"{path} is not a notebook: {str(error).splitlines()[0]}"
-        ) from error
+    except Exception as error:  # jupytext and nbformat raise many kinds
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise NotebookUnreadable(f"{path} is not a notebook: {reason}") from error
     return notebook
 
 

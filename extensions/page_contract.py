@@ -80,6 +80,7 @@ def check_page(page: Page, root: Path, sources: dict[str, Source]) -> list[Findi
             *_check_exercises(page),
             *_check_citations(page, sources),
             *_check_quotes(page, root),
+            *_check_links(page),
         ]
     except PageError as error:
         found = [(error.line, str(error))]
@@ -245,6 +246,13 @@ def _check_quotes(page: Page, root: Path) -> Iterator[Problem]:
                     item.line,
                     f"quotes a line of {width} characters; break it, a page shows {COLUMNS}",
                 )
+
+
+def _check_links(page: Page) -> Iterator[Problem]:
+    for link in re.finditer(r"\]\((?!\w+:)([^)#\s]+\.md)[)#]", page.text):
+        if not (page.path.parent / link[1]).is_file():
+            line = page.text.count("\n", 0, link.start()) + 1
+            yield line, f"links to {link[1]}, which does not exist; correct the path"
 
 
 def _check_toc(root: Path, listed: list[Path]) -> Iterator[Finding]:

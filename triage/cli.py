@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,8 +29,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, markup=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 ModelOption = Annotated[
     str | None,
@@ -120,6 +123,7 @@ def tracking(
     from triage.registry import server_command
 
     command = server_command(Settings().home, host, port)
+    refuse_taken(host, port)
     out.print(f"MLflow at http://{host}:{port} (Ctrl-C stops it)")
     sys.stdout.flush()
     os.execv(
@@ -139,11 +143,12 @@ def register(
     from triage.evaluate import evaluate as judge
 
     settings = Settings()
-    registry.connect()  # before the work, not after it
+    registry.check_alias(alias)  # before the work, not after it
+    registry.connect()
     dataset = load()
     model, _ = load_model(None)
     refuse_unknown_intents(model.card.intents, dataset)
-    with err.status("Judging and recording"):
+    with err.status("Judging and recording"), mlflow_refusals():
         version = registry.register(settings.model, judge(model, dataset.test), alias)
     out.print(
         f"Registered {registry.NAME} version {version} as {alias} at {settings.tracking_uri}"
@@ -163,8 +168,9 @@ def serve(
     from triage.service.app import create_app
     from triage.service.server import DrainingServer
 
-    err.print(f"Loading the model, then answering at http://{host}:{port}")
-    loaded, sha256 = load_model(model)
+    refuse_taken(host, port)
+    with err.status("Loading the model"):
+        loaded, sha256 = load_model(model)
     DrainingServer(create_app(loaded, sha256), host, port, drain).run()
 
 
@@ -207,7 +213,7 @@ def load_model(source: str | None) -> "tuple[TriageModel, str]":
     from triage.model import TriageModel
 
     if source is None or not source.startswith("models:/"):
-        path = Path(source) if source else Settings().model
+        path = Settings().model if source is None else Path(source)
         return TriageModel.load(path), sha256(path)
     from triage.registry import fetch
 
@@ -225,10 +231,38 @@ def refuse_unknown_intents(intents: list[str], dataset: "Dataset") -> None:
         )
 
 
+@contextmanager
+def mlflow_refusals() -> Iterator[None]:
+    """What the tracking server refuses, as one sentence."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise TriageError(
+            f"MLflow refused: {error.message.splitlines()[0]}. No alias was moved."
+        ) from error
+
+
+def refuse_taken(host: str, port: int) -> None:
+    """Find out that a port is taken before loading anything for seconds."""
+    try:
+        socket.create_server((host, port)).close()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TriageError(
+            f"Cannot listen on {host}:{port}: {reason}. Choose another with --port."
+        ) from error
+
+
 def main() -> None:
     """Run the command line; a TriageError becomes one sentence and exit code 2."""
     try:
         app()
     except TriageError as error:
         err.print(f"triage: {error}", style="red")
+        sys.exit(2)
+    except OSError as error:
+        about = f"{str(error.filename)[:80]}: " if error.filename else ""
+        err.print(f"triage: {about}{error.strerror or error}.", style="red")
         sys.exit(2)

@@ -5,6 +5,7 @@ What else is in the files is kept (the tickets also carry `style`). Nothing ente
 passed `read_split`.
 """
 
+import csv
 import hashlib
 import io
 from collections.abc import Iterable
@@ -86,6 +87,10 @@ def digest_of(split_digests: Iterable[str]) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise TriageError(
+            f"{path} is not a file. A data folder holds train.csv and test.csv."
+        )
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -107,10 +112,20 @@ def read_split(content: bytes, path: Path) -> pd.DataFrame:
     try:
         # Strings as they are: a customer who writes "null" or "NA" has sent a message, not a missing value.
         frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        header = next(filter(None, csv.reader(io.StringIO(text))))
+    except (csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise TriageError(
             f"{path} is not a CSV table: {str(error).strip()}."
         ) from error
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:  # pandas would rename the second one and say nothing
+        raise TriageError(
+            f"{path} has the column {twice!r} more than once. Keep one of them."
+        )
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas took a column for row names
+        raise TriageError(
+            f"{path} has more fields in its rows than names in its header. Name each column."
+        )
     missing = {"text", "category"} - set(frame.columns)
     if missing:
         raise TriageError(
@@ -125,6 +140,7 @@ def read_split(content: bytes, path: Path) -> pd.DataFrame:
             raise TriageError(
                 f"{path}, record {blank[0] + 1}: {column} is empty. Fill it or remove the record."
             )
+    frame["category"] = frame["category"].str.strip()
     return frame
 
 

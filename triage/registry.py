@@ -5,6 +5,7 @@ a name that can be moved; services ask for the name, never for a number.
 """
 
 import os
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import httpx
 import mlflow
@@ -52,6 +55,7 @@ SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("string", "message")]),
     outputs=Schema([ColSpec("string", "intent"), ColSpec("double", "confidence")]),
 )
+EXAMPLE = {"message": "where is my tent?"}  # MLflow runs it once, and keeps it
 
 
 def pinned_requirements() -> list[str]:
@@ -62,10 +66,23 @@ def pinned_requirements() -> list[str]:
 # endregion packaging
 
 
+def check_alias(alias: str) -> None:
+    """Refuse what MLflow would refuse, before anything has been recorded."""
+    if not re.fullmatch(r"(?!(?i:latest|v\d+)$)[A-Za-z0-9_-]{1,255}", alias):
+        raise TriageError(
+            f"{alias[:40]!r} cannot be an alias. Use letters, digits, _ and -; latest and v1 are taken."
+        )
+
+
 def server_command(home: Path, host: str, port: int) -> list[str]:
     """The command line of a tracking server that keeps everything under `home`."""
     home = home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TriageError(
+            f"Cannot use {home}: {error.strerror}. Set TRIAGE_HOME to a folder you may write to."
+        ) from error
     return [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--host", host, "--port", str(port), "--workers", "1"),
@@ -82,14 +99,28 @@ def connect(uri: str | None = None) -> mlflow.MlflowClient:
     uri = uri or Settings().tracking_uri
     if uri.startswith(("http://", "https://")):
         try:
-            httpx.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()
+            answer = httpx.get(
+                f"{uri.rstrip('/')}/health", timeout=5
+            ).raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TriageError(
-                f"No MLflow server answers at {uri} ({error}). Start one with `python -m triage tracking`, "
-                "or set MLFLOW_TRACKING_URI."
+                f"No MLflow server answers at {uri} ({first_line(error)}). "
+                "Start one with `python -m triage tracking`, or set MLFLOW_TRACKING_URI."
             ) from error
+        if answer.text.strip() != "OK":
+            raise TriageError(
+                f"{uri} answers, but is no MLflow server. Correct MLFLOW_TRACKING_URI."
+            )
+    elif not uri.startswith("sqlite:"):
+        raise TriageError(
+            f"{uri!r} is no MLflow server. Set MLFLOW_TRACKING_URI to http://HOST:PORT, or unset it."
+        )
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(uri)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 # region register
@@ -97,6 +128,7 @@ def register(
     model_file: Path, report: Report, alias: str, uri: str | None = None
 ) -> int:
     """Record and register a model with its evaluation; return its version."""
+    check_alias(alias)
     model = TriageModel.load(
         model_file
     )  # refuses a damaged file before anything is recorded
@@ -123,6 +155,7 @@ def register(
             code_paths=[str(PACKAGE)],
             pip_requirements=pinned_requirements(),
             signature=SIGNATURE,
+            input_example=EXAMPLE,
             metadata={"sha256": sha256(model_file)},
         )
     registered = mlflow.register_model(logged.model_uri, NAME)
@@ -153,7 +186,7 @@ def fetch(model_uri: str, folder: Path, uri: str | None = None) -> Path:
         found = sha256(path)
     except MlflowException as error:
         raise TriageError(
-            f"The registry has no {model_uri} ({error.message.splitlines()[0]}). "
+            f"The registry has no {model_uri} ({first_line(error)}). "
             "Register one with `python -m triage register --alias champion`."
         ) from error
     except (KeyError, TypeError, OSError) as error:

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """`TRIAGE_HOME`, `TRIAGE_DATA`, `TRIAGE_ENCODER`, `MLFLOW_TRACKING_URI`, each with a working default."""
 
-    model_config = SettingsConfigDict(env_prefix="TRIAGE_")
+    model_config = SettingsConfigDict(env_prefix="TRIAGE_", env_ignore_empty=True)
 
     home: Path = Path(".triage")
     """Where this machine's model, evaluation and MLflow store live."""

@@ -26,6 +26,7 @@ def test_every_page_keeps_the_contract() -> None:
 def test_page_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TRIAGE_HOME", "TRIAGE_DATA", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)  # the page uses the folder it runs in, and the embedded data
+    (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     book = Book.read(ROOT, ROOT / "chapters")

@@ -100,6 +100,11 @@ def test_a_page_that_keeps_its_promises_has_no_finding(book: TinyBook) -> None:
             ":25: cannot quote ../../code.py: no line says exactly 'region hal'",
         ),
         ("../../code.py", "../../gone.py", ":25: cannot quote ../../gone.py"),
+        (
+            "## Where next",
+            "## Where next\n\n[there](gone.md)",
+            "links to gone.md, which does",
+        ),
         ("../../code.py", "../../wide.py", ":25: quotes a line of 96 characters"),
     ],
 )

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -111,13 +112,26 @@ def test_predict(home: Path) -> None:
             "No MLflow",
         ),
         (["serve", "--model", "nowhere"], {}, "No model at nowhere"),
+        (["serve", "--port", "TAKEN"], {}, "Choose another with --port"),
+        (["tracking", "--port", "TAKEN"], {}, "Choose another with --port"),
+        (
+            ["tracking"],
+            {"TRIAGE_HOME": "data/train.csv"},
+            "Set TRIAGE_HOME to a folder",
+        ),
+        (["register", "--alias", "a b"], {}, "cannot be an alias"),
+        (["predict", "hi", "--model", "x" * 300], {}, "File name too long"),
+        (["predict", "hi", "--model", "[red]"], {}, "No model at [red]"),
     ],
 )
 def test_trouble_is_one_sentence(
     home: Path, arguments, environment: dict[str, str], complaint: str
 ) -> None:
     before = sorted(path for path in home.rglob("*") if "__pycache__" not in path.parts)
-    result = triage(*arguments, folder=home, **environment)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        arguments = [port if word == "TAKEN" else word for word in arguments]
+        result = triage(*arguments, folder=home, **environment)
     assert result.returncode == 2
     assert complaint in result.stderr
     assert "Traceback" not in result.stderr

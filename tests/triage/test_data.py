@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def test_settings_choose_the_data(
 ) -> None:
     monkeypatch.setenv("TRIAGE_DATA", str(folder))
     assert data.load().digest == data.load(folder).digest
+    monkeypatch.setenv("TRIAGE_DATA", "")  # set and empty is unset
+    assert data.load().name == "tickets"
 
 
 def test_the_digest_follows_the_content(folder: Path) -> None:
@@ -69,6 +72,9 @@ def test_quotes_newlines_and_a_byte_order_mark_are_read(folder: Path) -> None:
         (b"text,category\nok,late\n\xff\xfe,late\n", "is not UTF-8 (byte 22)"),
         (b'text,category\n"never closed,late\n', "is not a CSV table"),
         (b"text,category\na,late\nb,late,extra\n", "is not a CSV table"),
+        (b"text,category\na,b,c\nd,e,f\n", "more fields in its rows than names"),
+        (b"text,text,category\na,b,late\n", "has the column 'text' more than once"),
+        (b"text,category,category\na,late,x\n", "'category' more than once"),
         (b"text,category\na,late\n  ,late\n", "record 2: text is empty"),
         (b"text,category\na,late\nb,\n", "record 2: category is empty"),
         (b"text,category\n" + b"a,late\n" * 9, "has one category"),
@@ -83,6 +89,27 @@ def test_malformed_training_data_is_refused(
         data.load(folder)
     assert complaint in str(refusal.value)
     assert "train.csv" in str(refusal.value)
+
+
+def test_spaces_around_a_category_make_no_second_one(folder: Path) -> None:
+    (folder / "train.csv").write_text(GOOD + "again, late \n", encoding="utf-8")
+    assert data.load(folder).intents == ["broken", "late"]
+
+
+def test_a_pipe_is_no_data_and_nobody_waits_for_it(folder: Path) -> None:
+    (folder / "train.csv").unlink()
+    os.mkfifo(folder / "train.csv")
+    with pytest.raises(TriageError, match="is not a file"):
+        data.load(folder)
+
+
+def test_swapping_the_splits_is_other_data(folder: Path) -> None:
+    (folder / "test.csv").write_text(GOOD + "one more,late\n", encoding="utf-8")
+    before = data.load(folder).digest
+    (folder / "test.csv").rename(folder / "other")
+    (folder / "train.csv").rename(folder / "test.csv")
+    (folder / "other").rename(folder / "train.csv")
+    assert data.load(folder).digest != before
 
 
 def test_a_missing_folder_or_file_is_named(tmp_path: Path, folder: Path) -> None:

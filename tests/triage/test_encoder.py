@@ -41,6 +41,17 @@ def test_order_is_kept_across_batches(encoder: Encoder) -> None:
     )
 
 
+def test_the_first_256_tokens_count(encoder: Encoder) -> None:
+    base = ["tent"] * 300
+    early, late = base.copy(), base.copy()
+    early[200] = late[290] = "refund"
+    plain, at_200, at_290 = encoder.encode(
+        [" ".join(words) for words in (base, early, late)]
+    )
+    assert np.abs(plain - at_200).max() > 1e-4
+    np.testing.assert_allclose(plain, at_290, atol=1e-6)
+
+
 def test_no_messages_give_no_vectors(encoder: Encoder) -> None:
     assert encoder.encode([]).shape == (0, encoders.WIDTH)
 

@@ -70,6 +70,19 @@ def test_the_confusion_counts(report: Report) -> None:
     assert report.confusion.loc["apple"].to_dict() == {"apple": 2, "pear": 1}
 
 
+def test_errors_come_most_confident_first_and_the_picture_keeps_to_the_worst() -> None:
+    rows = [("x", "a", "b", 0.6), ("y", "a", "b", 0.9), ("z", "c", "c", 0.8)]
+    predictions = [Prediction(intent, sure, []) for _, _, intent, sure in rows]
+    known = SimpleNamespace(
+        card=SimpleNamespace(intents=["a", "b", "c"]), predict=lambda texts: predictions
+    )
+    messages = pd.DataFrame([row[:2] for row in rows], columns=["text", "category"])
+    report = evaluate(known, messages)
+    assert report.errors()["text"].tolist() == ["y", "x"]
+    axes = report.plot_confusion(limit=2).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+
+
 def test_the_report_on_disk(report: Report, tmp_path: Path) -> None:
     report.write(tmp_path / "a")
     report.write(tmp_path / "b")
@@ -93,4 +106,7 @@ def test_banking77_accuracy(banking77: Path, encoder) -> None:
     measured = measure(banking77, encoder)
     assert measured["accuracy"] >= 0.93
     assert measured["accuracy"] == pytest.approx(stated["accuracy"], abs=0.002)
+    assert measured["calibration_error"] == pytest.approx(
+        stated["calibration_error"], abs=0.005
+    )
     assert measured["data_digest"] == stated["data_digest"]

@@ -15,6 +15,7 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     files.write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
     assert [entry.name for entry in path.parent.iterdir()] == ["model"]
+    assert path.stat().st_mode & 0o777 == 0o644  # a service under another user reads it
 
 
 def test_a_failed_write_leaves_the_old_file(

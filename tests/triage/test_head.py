@@ -1,7 +1,9 @@
 """The trained half, on numbers small enough to check by hand."""
 
+import pytest
 import torch
 
+from triage import head
 from triage.head import fit_head, fit_temperature, held_out_logits, logits_of
 
 
@@ -17,6 +19,13 @@ def test_a_head_learns_and_is_the_same_every_time() -> None:
     first, second = (fit_head(vectors, labels, 2) for _ in range(2))
     assert (logits_of(first, vectors).argmax(dim=1) == labels).float().mean() > 0.95
     assert torch.equal(first.linear.weight, second.linear.weight)
+
+
+def test_the_penalty_keeps_weights_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, labels = two_clouds(60)
+    usual = fit_head(vectors, labels, 2).linear.weight.norm()
+    monkeypatch.setattr(head, "PENALTY", 100 * head.PENALTY)
+    assert fit_head(vectors, labels, 2).linear.weight.norm() < usual / 2
 
 
 def test_held_out_logits_come_from_heads_that_never_saw_the_message() -> None:

@@ -1,7 +1,7 @@
 """The whole model: what it answers, that its file is itself, and what it refuses to read."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,14 @@ def test_it_answers_with_ranked_probabilities(model: TriageModel) -> None:
     assert sum(confidences) == pytest.approx(
         1, abs=1e-5
     )  # four intents, so these are all
+
+
+def test_the_temperature_is_applied(model: TriageModel, encoder: Encoder) -> None:
+    cooler = replace(model.card, temperature=10 * model.card.temperature)
+    text = ["please send me the invoice"]
+    modest = TriageModel(encoder, model.head, cooler).predict(text)[0]
+    assert modest.intent == model.predict(text)[0].intent
+    assert modest.confidence < model.predict(text)[0].confidence - 0.2
 
 
 def test_it_is_far_better_than_chance_on_unseen_messages(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import mlflow
 import pandas as pd
 import pytest
@@ -29,12 +30,17 @@ def version(model_file: Path, report: Report, tracking_uri: str) -> int:
 
 
 def test_a_run_records_what_was_trained_on_what_and_how_good_it_is(
-    version: int, tracking_uri: str, model: TriageModel, report: Report
+    version: int,
+    tracking_uri: str,
+    model: TriageModel,
+    model_file: Path,
+    report: Report,
 ) -> None:
     client = mlflow.MlflowClient(tracking_uri)
     run = client.get_run(client.get_model_version(registry.NAME, str(version)).run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["data_digest"] == model.card.data_digest
+    assert run.data.params["model_sha256"] == sha256(model_file)
     assert run.data.metrics["accuracy"] == report.accuracy
     assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {
         "report.json",
@@ -138,6 +144,41 @@ def test_a_dead_server_is_noticed_at_once(
         with pytest.raises(TriageError, match="python -m triage tracking"):
             act()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("alias", ["a b/c", "", "v1", "latest", "x:y", "a" * 300])
+def test_a_bad_alias_is_refused_before_anything_is_recorded(
+    tracking_uri: str, model_file: Path, report: Report, version: int, alias: str
+) -> None:
+    client = mlflow.MlflowClient(tracking_uri)
+    before = len(client.search_model_versions(f"name='{registry.NAME}'"))
+    with pytest.raises(TriageError, match="cannot be an alias"):
+        registry.register(model_file, report, alias, tracking_uri)
+    assert len(client.search_model_versions(f"name='{registry.NAME}'")) == before
+
+
+@pytest.mark.parametrize("uri", ["garbage:/x", "ftp://x", "databricks", "file:/tmp/x"])
+def test_an_address_that_is_no_server_is_one_sentence(uri: str) -> None:
+    with pytest.raises(TriageError, match="is no MLflow server"):
+        registry.connect(uri)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "complaint"),
+    [
+        (200, "<html>hello</html>", "is no MLflow server"),
+        (404, "", "No MLflow server answers"),
+    ],
+)
+def test_another_kind_of_server_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: str, complaint: str
+) -> None:
+    request = httpx.Request("GET", "http://127.0.0.1:1/health")
+    answer = httpx.Response(status, text=body, request=request)
+    monkeypatch.setattr(httpx, "get", lambda url, **_: answer)
+    with pytest.raises(TriageError, match=complaint) as refusal:
+        registry.connect("http://127.0.0.1:1")
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_damaged_model_is_refused_before_anything_is_recorded(

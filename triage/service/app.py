@@ -43,6 +43,9 @@ def create_app(model: TriageModel, sha256: str) -> FastAPI:
         summary="A support message in, its intent out.",
         version="1",
         lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,  # FastAPI's pages load their scripts from a CDN;
+        redoc_url=None,  # /openapi.json opens in any viewer
     )
     app.state.ready = False
     problems.install(app)

@@ -1,17 +1,22 @@
 """The service's contract, over HTTP, in this process."""
 
 import asyncio
+import inspect
 from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
 
+from triage.cli import serve
 from triage.model import TriageModel
-from triage.service.app import create_app
+from triage.service.app import WARM_UP, create_app
+from triage.service.batching import Batcher
 from triage.service.contract import MESSAGE_LIMIT, Answer
 from triage.service.disconnects import CancelOnDisconnect
 from triage.service.limits import BODY_LIMIT, BodyLimit
 from triage.service.metrics import Measure, Metrics
+from triage.service.problems import Overloaded
+from triage.service.server import GRACE_SECONDS
 
 SHA256 = "ab" * 32
 
@@ -92,6 +97,7 @@ def test_a_body_of_unknown_length_is_cut_off(client: TestClient) -> None:
         "/predict", content=endless(), headers={"content-type": "application/json"}
     )
     assert response.status_code == 413
+    assert response.headers["connection"] == "close"
 
 
 def test_a_body_that_never_ends_is_refused() -> None:
@@ -186,9 +192,48 @@ def test_liveness_and_readiness_differ(model: TriageModel) -> None:
         )  # accepted work is done
 
 
+def test_the_parts_stand_in_this_order(model: TriageModel) -> None:
+    """Measure sees everything; BodyLimit reads the body that CancelOnDisconnect needs whole."""
+    stack = [part.cls for part in create_app(model, SHA256).user_middleware]
+    assert stack == [Measure, BodyLimit, CancelOnDisconnect]
+
+
+def test_the_first_prediction_is_nobody_elses(model: TriageModel, monkeypatch) -> None:
+    seen: list[list[str]] = []
+    predict = model.predict
+    monkeypatch.setattr(
+        model, "predict", lambda texts: seen.append(texts) or predict(texts)
+    )
+    with TestClient(create_app(model, SHA256)) as client:
+        assert seen == [[WARM_UP]]
+        client.post("/predict", json={"message": "late"})
+    assert seen == [[WARM_UP], ["late"]]
+
+
+def test_overload_is_a_503_that_says_when_to_come_back(
+    model: TriageModel, monkeypatch
+) -> None:
+    async def full(batcher: Batcher, message: str) -> None:
+        raise Overloaded
+
+    with TestClient(create_app(model, SHA256)) as client:
+        monkeypatch.setattr(Batcher, "submit", full)
+        response = client.post("/predict", json={"message": "late"})
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert response.json()["type"] == "urn:triage:problem:overloaded"
+
+
+def test_stopping_fits_into_what_kubernetes_grants() -> None:
+    default_drain = inspect.signature(serve).parameters["drain"].default
+    assert GRACE_SECONDS + default_drain < 30
+
+
 def test_metrics_count_requests_and_predictions(model: TriageModel) -> None:
     with TestClient(create_app(model, SHA256)) as client:
-        client.post("/predict", json={"message": "the parcel is overdue"})
+        answer = client.post(
+            "/predict", json={"message": "the parcel is overdue"}
+        ).json()
         client.post("/predict", json={"message": ""})
         client.post("/predict", content=b"a" * (BODY_LIMIT + 1))
         client.get("/a/scan/of/random/paths")
@@ -207,7 +252,10 @@ def test_metrics_count_requests_and_predictions(model: TriageModel) -> None:
     )
     assert "random" not in text.lower()
     assert 'triage_predictions_total{intent="delivery_late"} 1.0' in text
-    assert "triage_confidence_count 1.0" in text
+    assert f"triage_confidence_sum {answer['confidence']}" in text
+    assert "triage_batch_size_count 2.0" in text  # the warm-up, and the one message
+    assert 'http_request_duration_seconds_count{route="/predict"} 3.0' in text
+    assert "triage_waiting_messages 0.0" in text
 
 
 def test_a_failure_inside_is_a_problem_without_details(
