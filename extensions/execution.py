@@ -33,9 +33,9 @@ def _configure(app: Sphinx, config: Config) -> None:
     for name in [
         name for name in os.environ if name.startswith(("TRIAGE_", "MLFLOW_"))
     ]:
-        del os.environ[
-            name
-        ]  # the book shows the embedded data and the default settings
+        del os.environ[name]  # the book shows the embedded data, the default settings
+    # A page may import torch before triage, which sets this (see triage/__init__.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A kernel on plain TCP can be overheard on a shared machine, and says so once per page.
     KernelManager.transport_encryption.default_value = "auto"
     caches = Path(app.outdir).parent / ".jupyter_cache"

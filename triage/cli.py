@@ -126,9 +126,8 @@ def tracking(
     refuse_taken(host, port)
     out.print(f"MLflow at http://{host}:{port} (Ctrl-C stops it)")
     sys.stdout.flush()
-    os.execv(
-        command[0], command
-    )  # become the server, so that signals reach it and nothing is left behind
+    # Become the server, so that signals reach it and nothing is left behind.
+    os.execv(command[0], command)
 
 
 @app.command()
@@ -247,7 +246,8 @@ def mlflow_refusals() -> Iterator[None]:
 def refuse_taken(host: str, port: int) -> None:
     """Find out that a port is taken before loading anything for seconds."""
     try:
-        socket.create_server((host, port)).close()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TriageError(

@@ -129,9 +129,7 @@ def register(
 ) -> int:
     """Record and register a model with its evaluation; return its version."""
     check_alias(alias)
-    model = TriageModel.load(
-        model_file
-    )  # refuses a damaged file before anything is recorded
+    model = TriageModel.load(model_file)  # refuses a damaged file
     client = connect(uri)
     mlflow.set_experiment(NAME)
     with mlflow.start_run():

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from triage.cli import refuse_taken
+
 from .conftest import free_port, running, wait_until_up
 
 pytestmark = pytest.mark.slow
@@ -140,6 +142,22 @@ def test_trouble_is_one_sentence(
         sorted(path for path in home.rglob("*") if "__pycache__" not in path.parts)
         == before
     )
+
+
+def test_an_ipv6_address_is_tried_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple] = []
+
+    def create_server(address: tuple, family: int) -> socket.socket:
+        tried.append((address, family))
+        return socket.socket()
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+    refuse_taken("::1", 8000)
+    refuse_taken("127.0.0.1", 8000)
+    assert tried == [
+        (("::1", 8000), socket.AF_INET6),
+        (("127.0.0.1", 8000), socket.AF_INET),
+    ]
 
 
 def test_register_then_serve_the_champion(
