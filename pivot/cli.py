@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,6 +49,57 @@ def doctor(
     else:
         _print(host, parts, lacking)
     raise typer.Exit(int(any(lacking[name] for name in ESSENTIAL)))
+
+
+@app.command()
+def check(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Such as serve, or serve/ready.")
+    ],
+    folder: Annotated[
+        Path, typer.Option(help="Where your files are, if not here.")
+    ] = Path(),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per check.")
+    ] = False,
+) -> None:
+    """Run an assignment's public checks on your files: what was tested, what was seen, what to try next.
+
+    Exits with 0 when all of them give full points, with 1 when not.
+    """
+    from autograder import assignments, learner
+    from autograder.errors import InfrastructureError, LearnerError
+
+    try:
+        assignment = assignments.load(assignments.find(name.split("/")[0]))
+        public = [one.id for one in assignment.checks.values() if not one.hidden]
+        wanted = public if name == assignment.name else [name]
+        if not set(wanted) <= set(public):
+            raise assignments.UnknownAssignment(
+                f"There is no public check {name!r}. Known are: {', '.join(public)}."
+            )
+        results = []
+        for result in learner.results(assignment, folder, wanted):
+            results.append(result)
+            if as_json:
+                typer.echo(result.model_dump_json(exclude={"evidence"}))
+            else:
+                typer.echo(f"{learner.show(result)!r}\n")
+    except LearnerError as error:
+        typer.echo(f"pivot check: {error}", err=True)
+        raise typer.Exit(1) from error
+    except (assignments.UnknownAssignment, InfrastructureError) as error:
+        typer.echo(f"pivot check: {error}", err=True)
+        raise typer.Exit(2) from error
+    points = sum(result.points for result in results)
+    most = sum(result.max_points for result in results)
+    if not as_json and len(results) > 1:
+        later = assignment.points - sum(assignment.checks[id].points for id in public)
+        hidden = (
+            f"; hidden checks worth {later:g} run when it is graded" if later else ""
+        )
+        typer.echo(f"{points:g} of {most:g} points{hidden}")
+    raise typer.Exit(int(points < most))
 
 
 def _present(capability: Capability, host: Host, parts: dict[str, Part]) -> list[Part]:
