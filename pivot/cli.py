@@ -52,6 +52,28 @@ def doctor(
 
 
 @app.command()
+def start(
+    name: Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="Such as serve.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to write it, if not ./ASSIGNMENT.")
+    ] = None,
+) -> None:
+    """Write an assignment, ready to be worked on, into a new folder."""
+    from autograder import assign, assignments
+    from autograder.errors import UsageError
+
+    destination = folder or Path(name)
+    try:
+        assignment = assignments.load(assignments.find(name))
+        assign.write_release(assignment, destination)
+    except UsageError as error:
+        typer.echo(f"pivot start: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"{assignment.title}: open {destination / assignment.notebook}.")
+    typer.echo(f"To check your work, in {destination}: pivot check {name}")
+
+
+@app.command()
 def check(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Such as serve, or serve/ready.")
