@@ -3,6 +3,7 @@
 INSTALLED := .venv/.installed
 PIP := .venv/bin/python -m pip install --disable-pip-version-check
 PORT ?= 8000
+CLASSROOM ?= classroom
 
 # Notebooks and tests call programs by name and must get those of the environment.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -25,7 +26,7 @@ echo "Another place: make setup PYTHON=/path/to/python3"; \
 exit 2
 endef
 
-.PHONY: help setup book serve notebooks test quick check format bench data tracking lock system clean
+.PHONY: help setup book serve notebooks classroom test quick check format bench data tracking lock system clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +49,9 @@ serve: book ## Build the site, then serve it on this machine (PORT=8000)
 
 notebooks: setup ## Write the learners' .ipynb files into _build/notebooks
 	.venv/bin/python -m extensions.notebooks chapters _build/notebooks
+
+classroom: setup ## Make a course folder for nbgrader, or update it (CLASSROOM=classroom)
+	@.venv/bin/python -m autograder.classroom $(CLASSROOM)
 
 test: check ## Run every check and test; REQUIRE_SYSTEM=1 lets none be skipped
 	@.venv/bin/python -B -m pivot.system || test -z "$$REQUIRE_SYSTEM"
@@ -83,5 +87,5 @@ lock: setup ## Write requirements.lock from pyproject.toml (UPGRADE=1: with the 
 system: setup ## Install or name what pip cannot: container engine, bubblewrap, Chromium
 	.venv/bin/python -B -m pivot.system
 
-clean: ## Delete what was built; .venv and .triage stay
+clean: ## Delete what was built; .venv, .triage and classroom stay
 	rm -rf _build .mypy_cache .pytest_cache .ruff_cache

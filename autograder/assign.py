@@ -107,7 +107,7 @@ def write_source(assignment: Assignment, destination: Path) -> None:
 
 
 def write_release(assignment: Assignment, destination: Path) -> None:
-    """Write the folder `destination` as a learner gets it. Raises NotReleasable, or UsageError if it exists."""
+    """Write the folder `destination` as learners get it. Raises NotReleasable, or UsageError if it exists."""
     if destination.exists():
         raise UsageError(
             f"{destination} exists already, and may hold your work. Choose another folder with --folder."

@@ -15,6 +15,7 @@ TARGETS = [
     "book",
     "serve",
     "notebooks",
+    "classroom",
     "test",
     "quick",
     "check",
