@@ -75,8 +75,9 @@ def _import(name: str, path: Path) -> ModuleType:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 over everything that decides points: the assignment's Python files and the judge's own."""
-    judged_by = [*folder.glob("*.py"), *Path(__file__).parent.rglob("*.py")]
+    """SHA-256 over everything that decides points: the assignment's checks and given files, and the judge."""
+    given = [folder.parent / path for path in load(folder).given]
+    judged_by = [*folder.glob("*.py"), *given, *Path(__file__).parent.rglob("*.py")]
     total = hashlib.sha256()
     for path in sorted(judged_by):
         total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

@@ -212,8 +212,9 @@ def print_verdicts(verdicts: "list[Verdict]") -> None:
         points = f"{verdict.points:g} of {verdict.max_points:g}"
         if verdict.status == "infrastructure-error":
             points = "none yet"
-        lost = (one.title for one in verdict.checks if one.points < one.max_points)
-        why = escape(verdict.message or ", ".join(lost))
+        lost = [one.title for one in verdict.checks if one.points < one.max_points]
+        more = f" and {len(lost) - 2} more" if len(lost) > 2 else ""
+        why = escape(verdict.message or ", ".join(lost[:2]) + more)
         who = escape(verdict.learner)
         table.add_row(who, verdict.assignment, verdict.status, points, why)
     Console().print(table)
@@ -282,4 +283,3 @@ def watched(items: Iterator[T], total: int, what: str = "Grading") -> Iterator[T
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield from progress.track(items, total=total, description=what)
-
