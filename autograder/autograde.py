@@ -194,7 +194,7 @@ class JudgedAutograde(Autograde):
             return None
         now = {
             "submission": digest,
-            "judge": assignments.digest(self._assignment.folder),
+            "judge": judge.digest(self._assignment.folder),
         }
         settled = judge.settles(verdict, verdict.model_copy(update=now))
         return verdict if settled and verdict.message == refusal else None

@@ -40,7 +40,7 @@ def grade_all(jobs: Iterable[Job], *, workers: int) -> Iterator[tuple[Job, Verdi
     os.environ["PYTHONSAFEPATH"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["autograder.judge"]
+        ["autograder.judge", "jupytext"]
     )  # a second, once for all workers
     with ProcessPool(
         max_workers=workers, context=context, initializer=end_with_the_judge

@@ -55,7 +55,7 @@ def grade(
         learner=learner,
         points=0,
         max_points=assignment.points,
-        judge=_digest(assignment.folder),
+        judge=digest(assignment.folder),
         seed=seed,
         versions={
             "the-pivot": version("the-pivot"),
@@ -126,6 +126,7 @@ def work_on(
     *,
     seed: int,
     sandbox: Callable[[], Sandbox] = choose,
+    engine: "Callable[[], Engine] | None" = None,
 ) -> Iterator[Work]:
     """The handle that checks get, with everything they start ended afterwards."""
 
@@ -141,7 +142,7 @@ def work_on(
         seed=seed,
         code=code,
         sandbox=sandbox,
-        engine=_connect,
+        engine=engine or connect,
         deadline=deadline,
     ) as work:
         yield work
@@ -176,7 +177,7 @@ def run_checks(work: Work, checks: list[Check]) -> Iterator[CheckResult]:
         )
 
 
-def _connect() -> "Engine":
+def connect() -> "Engine":
     """The container engine, rid of what judges that were killed have left in it."""
     from autograder.engine import Engine
 
@@ -186,7 +187,8 @@ def _connect() -> "Engine":
 
 
 @cache
-def _digest(folder: Path) -> str:
+def digest(folder: Path) -> str:
+    """What `assignments.digest` says, computed once for each folder."""
     return assignments.digest(folder)
 
 

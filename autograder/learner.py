@@ -3,12 +3,14 @@
 import atexit
 import contextlib
 import html
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder import assignments, judge
+from autograder import assignments, base, judge
 from autograder.checks import Assignment
+from autograder.engine import Engine
 from autograder.errors import InfrastructureError, LearnerError
 from autograder.sandbox import Sandbox, choose
 from autograder.sandbox.direct import Direct
@@ -100,7 +102,13 @@ class Bench:
             if self._work is None or key != self._key:
                 self.close()
                 self._work = opening.enter_context(
-                    judge.work_on(copy, assignment, seed=0, sandbox=own_sandbox)
+                    judge.work_on(
+                        copy,
+                        assignment,
+                        seed=0,
+                        sandbox=own_sandbox,
+                        engine=own_engine,
+                    )
                 )
                 self._key = key
                 self._kept = opening.pop_all()
@@ -117,6 +125,13 @@ def own_sandbox() -> Sandbox:
         return choose("bubblewrap")
     except InfrastructureError:
         return Direct()
+
+
+def own_engine() -> Engine:
+    """The learner's docker or podman, with the image to build on; making that takes a minute, once."""
+    engine = judge.connect()
+    base.ensure(engine, say=lambda text: print(f"{text}.", file=sys.stderr))
+    return engine
 
 
 _bench = Bench()

@@ -12,11 +12,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-import papermill
-from jupyter_client.kernelspec import NoSuchKernel
-from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
-from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 CELL_TIMEOUT = 300
@@ -79,6 +75,12 @@ def run_notebook(path: Path, cwd: Path) -> Report:
 
     Raises OSError or NotebookUnreadable if the file cannot be run at all; the rest is findings.
     """
+    # Imported late: the judge reads notebooks and executes none.
+    import papermill
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
     notebook = read_notebook(path)
     died = False
     with tempfile.TemporaryDirectory() as folder:

@@ -74,6 +74,7 @@ CAPABILITIES = (
         "run containers and sandboxes",
         (("docker", "podman"), ("bubblewrap",)),
     ),
+    Capability("grading", "grade container assignments", (("base-image",),)),
     Capability("browser", "test the site in a browser", (("chromium",), ("fonts",))),
     Capability(
         "kubernetes",
@@ -231,6 +232,22 @@ def _podman(name: str, host: Host) -> Part:
     return Part(name, path=path, problem=answer.line, fix=fix)
 
 
+def _base_image(name: str, host: Host) -> Part:
+    """The image the judge builds on, in the engine it would use."""
+    try:
+        from autograder.engine import Engine
+        from autograder.errors import InfrastructureError
+    except ImportError:
+        return Part(name, fix="make setup")
+    fix = host.as_root("make system") if host.apt else "make system"
+    try:
+        engine = Engine.connect()
+        tag = engine.base
+    except InfrastructureError:
+        return Part(name, fix=fix)
+    return Part(name, version=tag.rpartition(":")[2], path=engine.program)
+
+
 def _bubblewrap(name: str, host: Host) -> Part:
     path = program("bwrap")
     if not path:
@@ -318,6 +335,7 @@ PROBES: dict[str, Callable[[str, Host], Part]] = {
     "python": _python,
     "docker": _docker,
     "podman": _podman,
+    "base-image": _base_image,
     "bubblewrap": _bubblewrap,
     "chromium": _chromium,
     "fonts": _fonts,

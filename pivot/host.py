@@ -34,6 +34,11 @@ PACKAGES = {
         "": "podman",
     },
     "bubblewrap": {"": "bubblewrap"},
+    "debootstrap": {
+        # What Debian's releases are signed with: Ubuntu has it in a package of its own.
+        "ubuntu": "debootstrap debian-archive-keyring",
+        "": "debootstrap",
+    },
     "chromium": {"macos": "--cask google-chrome", "": "chromium"},
     "fonts": {
         "arch": "ttf-dejavu",

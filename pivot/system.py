@@ -1,7 +1,8 @@
 """`make system`: what the course needs and pip cannot install.
 
 As root on Debian or Ubuntu it installs the container engines, bubblewrap, Chromium and fonts, and starts
-Docker's engine; anywhere else it says what is missing and how to get it. Running it again changes nothing.
+Docker's engine; anywhere else it says what is missing and how to get it. For every engine that runs it makes
+the judge's base image. Running it again changes nothing.
 """
 
 import os
@@ -10,6 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+from autograder import base
+from autograder.engine import Engine
+from autograder.errors import InfrastructureError
 from pivot.capabilities import (
     CAPABILITIES,
     SHARED_BROWSERS,
@@ -50,6 +54,7 @@ def main() -> int:
     try:
         if host.root and host.apt:
             set_up(host)
+        make_base_images(host)
         return report(host)
     except Failure as failure:
         print(f"make system: {failure}", file=sys.stderr)
@@ -200,6 +205,28 @@ def make_podman_run() -> None:
     else:  # docker does the work, so this is no failure
         PODMAN_SETTINGS.unlink()
         print(f"podman cannot run a container on this machine: {trial.line}")
+
+
+def make_base_images(host: Host) -> None:
+    """Make the judge's base image in every engine, from the registry or else from Debian's packages."""
+    for name in ("docker", "podman"):
+        if not find(name, host).ready:
+            continue
+        try:
+            engine = Engine.connect(name)
+            try:
+                base.ensure(engine, say)
+            except base.NoSource:
+                if not (host.root and host.apt) or program("debootstrap"):
+                    raise
+                install(host.packages("debootstrap").split())
+                base.ensure(engine, say)
+        except InfrastructureError as error:
+            raise Failure(str(error)) from None
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
 
 
 def run_in_podman() -> Answer:

@@ -7,10 +7,11 @@ import hashlib
 import re
 import subprocess
 import tarfile
-from collections.abc import Callable, Collection, Iterator
+import tempfile
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import IO, cast
+from typing import IO
 
 from autograder.engine import Engine, Image
 from autograder.errors import InfrastructureError, LearnerError
@@ -68,44 +69,35 @@ def shared_layers(first: Image, second: Image) -> int:
 
 def changed_bytes(engine: Engine, before: Image, after: Image) -> int:
     """Bytes of the layers of `after` that `before` does not have: what a push after a change uploads."""
-    sizes: dict[str, int] = {}
-
-    def note(layer: "_Layer") -> None:
-        digest = layer.finish()
-        sizes[digest] = layer.size
-
-    _each_layer(engine, after, note)
-    return sum(sizes[digest] for digest in set(after.digests) - set(before.digests))
+    return sum(layer.size for layer in _layers(engine, after, without=before.digests))
 
 
-def secrets(
-    engine: Engine, image: Image, planted: Collection[str] = ()
-) -> list[Secret]:
-    """Every secret in the layers above the base, in the variables and in the history of an image.
+@dataclass(frozen=True)
+class Contents:
+    """What stands above the base. `names`: of all files and folders; one deleted has `.wh.` before it."""
+
+    secrets: list[Secret]
+    names: list[str]
+
+
+def contents(engine: Engine, image: Image, planted: Collection[str] = ()) -> Contents:
+    """The files in the layers above the base, and every secret in them, the variables and the history.
 
     `planted` are exact values to look for besides. Raises LearnerError if there are too many files.
     """
-    base = set(engine.image(engine.base).digests)
-    found = _in_config(image, planted)
-    entries = 0
-
-    def look(layer: "_Layer") -> None:
-        nonlocal entries
-        inside: list[Secret] = []
-        with closing(tarfile.open(fileobj=cast(IO[bytes], layer), mode="r|")) as files:
+    found, names = _in_config(image, planted), []
+    base = engine.image(engine.base).digests
+    for layer in _layers(engine, image, without=base):
+        with tarfile.open(fileobj=layer.file, mode="r:") as files:
             for entry in files:
-                entries += 1
-                if entries > ENTRIES:
+                names.append(entry.name)
+                if len(names) > ENTRIES:
                     raise LearnerError(
                         f"The image holds more than {ENTRIES} files.",
                         "Install only what the service needs.",
                     )
-                inside += _in_file(files, entry, planted)
-        if layer.finish() not in base:
-            found.extend(inside)
-
-    _each_layer(engine, image, look)
-    return list(dict.fromkeys(found))
+                found += _in_file(files, entry, planted)
+    return Contents(list(dict.fromkeys(found)), names)
 
 
 def _in_file(
@@ -152,49 +144,46 @@ def _in_text(text: bytes, planted: Collection[str]) -> Iterator[str]:
             yield f"the value {value!r}"
 
 
+@dataclass(frozen=True)
 class _Layer:
-    """One layer's archive while it is read, with the digest of what was read so far."""
-
-    def __init__(self, file: IO[bytes]):
-        self.size = 0
-        self._start = file.read(512)
-        self._file = file
-        self._hash = hashlib.sha256()
-
-    @property
-    def is_layer(self) -> bool:
-        """Whether it is an archive, perhaps an empty one, and none of the export's own files."""
-        return self._start[257:262] == b"ustar" or self._start == bytes(512)
-
-    def read(self, size: int) -> bytes:
-        data, self._start = self._start or self._file.read(size), b""
-        self.size += len(data)
-        self._hash.update(data)
-        return data
-
-    def finish(self) -> str:
-        """Read the rest. Returns the digest, as in Image.digests."""
-        while self.read(CHUNK):
-            pass
-        return f"sha256:{self._hash.hexdigest()}"
+    size: int  # bytes of its archive
+    file: IO[bytes]
 
 
-def _each_layer(engine: Engine, image: Image, look: Callable[[_Layer], None]) -> None:
-    """Call `look` with every layer of an image, in no particular order.
+def _layers(
+    engine: Engine, image: Image, *, without: Collection[str]
+) -> Iterator[_Layer]:
+    """The layers of an image whose digests are not in `without`, each until the next is asked for.
 
+    An export names its layers only when all are read, so each is kept in a file until its digest is known.
     Raises InfrastructureError unless exactly the image's layers were seen.
     """
     seen = set()
     with _exported(engine, image) as archive:
         for entry in archive:
             file = archive.extractfile(entry) if entry.isfile() else None
-            if file and (layer := _Layer(file)).is_layer:
-                look(layer)
-                seen.add(layer.finish())
+            if file is None or not _is_layer(start := file.read(512)):
+                continue
+            with tempfile.TemporaryFile() as copy:
+                digest = hashlib.sha256(start)
+                copy.write(start)
+                while data := file.read(CHUNK):
+                    digest.update(data)
+                    copy.write(data)
+                name = f"sha256:{digest.hexdigest()}"
+                seen.add(name)
+                if name not in without:
+                    copy.seek(0)
+                    yield _Layer(entry.size, copy)
     if missing := set(image.digests) - seen:
         raise InfrastructureError(
             f"{engine.program} exported an image without {len(missing)} of its layers."
         )
+
+
+def _is_layer(start: bytes) -> bool:
+    """Whether this begins an archive, perhaps an empty one, and none of the export's own files."""
+    return start[257:262] == b"ustar" or start == bytes(512)
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def test_json_says_the_same_to_a_program(doctor):
 
     assert result.exit_code == 1
     assert record["host"]["family"] == "debian"
-    assert list(by_name) == ["read", "notebooks", "containers", "browser", "kubernetes"]
+    assert list(by_name) == [capability.name for capability in CAPABILITIES]
     assert by_name["read"]["ready"] is True
     assert by_name["notebooks"]["ready"] is False
     assert [part["fix"] for part in by_name["notebooks"]["lacking"]] == [torch.fix]

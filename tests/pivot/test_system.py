@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from autograder.base import NoSource
+from autograder.errors import InfrastructureError
 from pivot import system
 from pivot.host import Host
 
@@ -205,3 +207,57 @@ def test_elsewhere_it_is_content_with_one_engine(machine, install, monkeypatch, 
         capsys.readouterr().out
         == "In place: podman 5.1, bubblewrap 0.8.0, chromium 142.0\n"
     )
+
+
+class Recipe:
+    """base.ensure, in the place of which it stands: fails as told, and remembers whom it was asked for."""
+
+    def __init__(self, *failures):
+        self.failures = list(failures)
+        self.asked = []
+
+    def __call__(self, engine, say):
+        self.asked.append(engine.program)
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    def put(*failures):
+        monkeypatch.setattr(system.base, "ensure", made := Recipe(*failures))
+        return made
+
+    return put
+
+
+def test_every_engine_gets_the_base_image(machine, recipe):
+    made = recipe()
+    assert system.main() == 0
+    assert made.asked == ["docker", "podman"]
+    assert "debootstrap" not in (machine / "apt").read_text(), "a registry answered"
+
+
+def test_debootstrap_comes_only_where_no_registry_answers(machine, recipe):
+    made = recipe(NoSource("no registry"))
+    assert system.main() == 0
+    assert made.asked == ["docker", "docker", "podman"]
+    assert "debootstrap" in (machine / "apt").read_text().splitlines()[-1]
+
+
+def test_a_base_image_that_cannot_be_made_is_reported(machine, recipe, capsys):
+    recipe(InfrastructureError("The base image could not be made: disk full"))
+    assert system.main() == 1
+    assert capsys.readouterr().err.endswith("could not be made: disk full\n")
+
+
+def test_elsewhere_nothing_is_installed_for_the_base_image(
+    machine, recipe, install, monkeypatch, capsys
+):
+    monkeypatch.setattr(Host, "detect", lambda: Host("Fedora", "fedora", root=True))
+    install("podman", "echo 5.1")
+    made = recipe(NoSource("Connect to a registry"))
+    assert system.main() == 1
+    assert made.asked == ["podman"]
+    assert "Connect to a registry" in capsys.readouterr().err
+    assert not (machine / "apt").exists()

@@ -5,7 +5,7 @@ from engines import context, engine
 
 from autograder.probes.image import (
     changed_bytes,
-    secrets,
+    contents,
     shared_layers,
     size_over_base,
 )
@@ -16,7 +16,10 @@ KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1234567890\n"
 
 
 def found(engine, image, planted=()):
-    return {(secret.where, secret.what) for secret in secrets(engine, image, planted)}
+    return {
+        (secret.where, secret.what)
+        for secret in contents(engine, image, planted).secrets
+    }
 
 
 def test_an_image_without_secrets(engine, context):

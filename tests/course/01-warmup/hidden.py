@@ -1,33 +1,31 @@
-"""Hidden checks: fresh lists in every run."""
-
-from autograder.probes.python import Functions
+"""Hidden checks: what the public one does not ask for."""
 
 from autograder.checks import Outcome, failed, passed
+from autograder.probes.python import Returned
 from autograder.work import Work
 
-from .checks import assignment
+from .checks import assignment, calls
 
 
 @assignment.check("warmup/mean", title="Finds the mean", points=2, hidden=True)
 def mean(work: Work) -> Outcome:
-    values = work.random.choices(range(1000), k=7)
-    answer = Functions(work.code, work.sandbox).call("mean", values)
-    if isinstance(answer, float) and abs(answer - sum(values) / 7) < 1e-9:
-        return passed("The mean of a list drawn for this run is right.", values=values)
+    made = work.shared(calls)
+    right = sum(made.values) / len(made.values)
+    if isinstance(made.mean, Returned) and is_close(made.mean.value, right):
+        return passed("The mean of seven numbers is right.")
     return failed(
-        "The mean of a list drawn for this run is wrong.",
+        "The mean of seven numbers is wrong.",
         "Try it with numbers whose mean you know.",
-        values=values,
-        answer=answer,
+        calls=str(made),
     )
 
 
-@assignment.check(
-    "warmup/empty", title="Knows no mean of nothing", points=1, hidden=True
-)
+def is_close(value: object, right: float) -> bool:
+    return isinstance(value, float | int) and abs(value - right) < 1e-9
+
+
+@assignment.check("warmup/empty", title="Knows no mean of nothing", points=1, hidden=True)
 def empty(work: Work) -> Outcome:
-    if Functions(work.code, work.sandbox).call("mean", []) is None:
+    if work.shared(calls).mean_of_none == Returned(None):
         return passed("mean([]) is None.")
-    return failed(
-        "mean([]) is not None.", "Say None when there is nothing to divide by."
-    )
+    return failed("mean([]) is not None.", "Say None when there is nothing to divide by.")

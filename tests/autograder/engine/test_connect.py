@@ -1,0 +1,93 @@
+"""Which engine is used, and what is said when there is none; docker and podman are played by scripts."""
+
+from pathlib import Path
+
+import pytest
+
+from autograder.engine import Engine
+from autograder.errors import InfrastructureError
+from pivot import host
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setattr(host, "ROOTS_PATH", [])
+    monkeypatch.delenv("PIVOT_ENGINE", raising=False)
+
+    def put(name: str, script: str) -> None:
+        path = programs / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    return put
+
+
+def test_docker_comes_first_podman_second(install):
+    install("podman", "echo amd64")
+    assert Engine.connect().program == "podman"
+    install("docker", "echo amd64")
+    assert Engine.connect().program == "docker"
+    install("docker", "exit 1")
+    assert Engine.connect().program == "podman"
+
+
+def test_the_environment_chooses(install, monkeypatch):
+    install("podman", "echo arm64")
+    install("docker", "echo arm64")
+    monkeypatch.setenv("PIVOT_ENGINE", "podman")
+    engine = Engine.connect()
+    assert (engine.program, engine.architecture) == ("podman", "arm64")
+    monkeypatch.setenv("PIVOT_ENGINE", "lxc")
+    with pytest.raises(InfrastructureError, match="docker or podman"):
+        Engine.connect()
+
+
+def test_no_engine_names_what_helps(install):
+    with pytest.raises(InfrastructureError, match=r"make system.*pivot doctor"):
+        Engine.connect()
+    install("docker", "exit 1")
+    with pytest.raises(InfrastructureError, match="Docker does not answer"):
+        Engine.connect("docker")
+
+
+def test_no_base_image_names_what_makes_it(install):
+    install("docker", 'test "$1" = version && echo amd64')
+    with pytest.raises(InfrastructureError, match="make system"):
+        _ = Engine.connect("docker").base
+
+
+def test_docker_keeps_the_address_but_not_the_proxies_of_the_users_settings(install):
+    install(
+        "docker",
+        'case "$1" in context) echo unix:///somewhere.sock;; *) echo amd64;; esac',
+    )
+    environment = Engine.connect("docker").cli.environment
+    assert environment["DOCKER_HOST"] == "unix:///somewhere.sock"
+    assert not Path(environment["DOCKER_CONFIG"]).exists()
+
+
+def test_an_engine_that_hangs_is_given_up(install, monkeypatch):
+    install("docker", 'test "$1" = ps && exec /bin/sleep 60; echo amd64')
+    engine = Engine.connect("docker")
+    with pytest.raises(
+        InfrastructureError, match=r"did not answer within 0\.2 seconds"
+    ):
+        engine.cli.ask("ps", seconds=0.2)
+
+
+def test_an_image_another_job_removed_meanwhile_is_no_error(install, tmp_path):
+    calls = tmp_path / "calls"
+    install(
+        "podman",
+        f'test "$1" != images && echo amd64 && exit; echo >> {calls}\n'
+        f"test $(/usr/bin/wc -l < {calls}) = 2 && echo all && exit\n"
+        'echo "Error: locating image with ID 21a5: image not known" >&2; exit 125',
+    )
+    cli = Engine.connect("podman").cli
+    assert cli.tell("images") == "all\n"
+    with pytest.raises(InfrastructureError, match="image not known"):
+        cli.tell("images")
+    assert calls.read_text().count("\n") == 2 + 5
