@@ -1,23 +1,24 @@
 """Accuracy on BANKING77's own test split, beside what a user would pick instead: logistic regression.
 
 Both heads sit on the same frozen encoder and are trained on the same 10,003 messages, so the ratio says what
-the project's own PyTorch head costs or gains. `python -m benchmarks.accuracy` prints one JSON object and
-writes it to `benchmarks/results/banking77.json`, which the book quotes. Data: TRIAGE_DATA, else downloaded.
+the project's own PyTorch head costs or gains. Data: TRIAGE_DATA, else downloaded.
 """
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks import report
 from triage import data
 from triage.encoder import Encoder
 from triage.evaluate import evaluate
-from triage.files import write_atomically
 from triage.model import TriageModel
 from triage.settings import Settings
 
-RESULT = Path(__file__).parent / "results" / "banking77.json"
+RESULT = report.RESULTS / "banking77.json"
 COMMAND = "TRIAGE_DATA=banking77 python -m triage train && TRIAGE_DATA=banking77 python -m triage evaluate"
 
 
@@ -47,7 +48,15 @@ def measure_logistic_regression(source: str | Path, encoder: Encoder) -> float:
     return float(head.score(test, dataset.test["category"]))
 
 
-def main() -> None:
+def table(result: dict[str, Any]) -> Table:
+    shown = Table("Head", f"Accuracy on {result['messages']:,} messages")
+    shown.add_row("this project's", f"{result['accuracy']:.2%}")
+    shown.add_row("logistic regression", f"{result['logistic_regression']:.2%}")
+    return shown
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = report.arguments(__doc__).parse_args(argv)
     source, encoder = Settings().data or "banking77", Encoder.load()
     result = measure(source, encoder)
     baseline = measure_logistic_regression(source, encoder)
@@ -55,8 +64,7 @@ def main() -> None:
         "logistic_regression": round(baseline, 4),
         "ratio": round(result["accuracy"] / baseline, 4),
     }
-    write_atomically(RESULT, (json.dumps(result, indent=2) + "\n").encode())
-    print(json.dumps(result))
+    report.publish(RESULT.stem, result, table(result), as_json=options.json)
 
 
 if __name__ == "__main__":
