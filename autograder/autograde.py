@@ -183,8 +183,7 @@ class JudgedAutograde(Autograde):
 
     def _take_in(self, source: Path, clean: Path) -> str:
         """Copy what the assignment asks for; its digest. Raises LearnerError or InfrastructureError."""
-        wanted = (*self._assignment.submits, self._assignment.notebook)
-        return take_in(source, clean, wanted=wanted).digest
+        return take_in(source, clean, wanted=self._assignment.wanted).digest
 
     def _kept(self, record: Path, digest: str, refusal: str) -> Verdict | None:
         """The verdict at hand, if it is still the one to give."""

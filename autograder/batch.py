@@ -7,6 +7,7 @@ killed, what was written stands, and the next run goes on with what is missing.
 import contextlib
 import multiprocessing
 import os
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, TimeoutError, as_completed
@@ -42,9 +43,12 @@ def grade_all(jobs: Iterable[Job], *, workers: int) -> Iterator[tuple[Job, Verdi
     context.set_forkserver_preload(
         ["autograder.judge", "jupytext"]
     )  # a second, once for all workers
-    with ProcessPool(
-        max_workers=workers, context=context, initializer=end_with_the_judge
-    ) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="the-pivot-batch-") as room,
+        ProcessPool(
+            max_workers=workers, context=context, initializer=settle, initargs=[room]
+        ) as pool,
+    ):
         futures: dict[Future[str], Job] = {}
         for job in jobs:
             assignment = assignments.load(job.assignment)
@@ -97,8 +101,12 @@ def lost(job: Job, why: str) -> Verdict:
     )
 
 
-def end_with_the_judge() -> None:
-    """A worker does not outlive the judge, however that ends; its sandboxes end with the worker."""
+def settle(room: str) -> None:
+    """A worker writes to the batch's own folder, which is removed at the end, also if the worker was killed.
+
+    It does not outlive the judge, however that ends; its sandboxes end with the worker.
+    """
+    tempfile.tempdir = room
     parent = multiprocessing.parent_process()
     assert parent
 

@@ -69,8 +69,8 @@ class Check:
 class Assignment:
     """What is asked and how it is judged.
 
-    `submits` are the files a learner hands in, as glob patterns from the top of their folder; the rest is
-    ignored, and a file not handed in counts as the starter's. `given` are files the judge lays over the
+    `submits` are the files a learner must hand in, `optional` glob patterns of those they may; the rest is
+    ignored. `given` are files the judge lays over the
     submission from its own copies, as paths in the folder of all assignments. `seconds` limits the grading of
     one submission. `folder` is where the assignment was loaded from.
     """
@@ -81,6 +81,7 @@ class Assignment:
         *,
         title: str,
         submits: tuple[str, ...],
+        optional: tuple[str, ...] = (),
         given: tuple[str, ...] = (),
         notebook: str | None = None,
         seconds: float = 300,
@@ -88,11 +89,17 @@ class Assignment:
         self.name = name
         self.title = title
         self.submits = submits
+        self.optional = optional
         self.given = given
         self.notebook = notebook or f"{name}.ipynb"
         self.seconds = seconds
         self.checks: dict[str, Check] = {}
         self.folder = Path()
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Glob patterns of everything that is taken in."""
+        return (*self.submits, *self.optional, self.notebook)
 
     @property
     def points(self) -> float:

@@ -7,7 +7,7 @@ made or touched, and every stage carries the judge's labels.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autograder.errors import LearnerError
 
@@ -31,6 +31,10 @@ KNOWN = {
     *("LABEL", "MAINTAINER", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"),
 }
 CONTINUED = re.compile(r"\\[ \t]*$")
+# What docker takes for white space is not all that Python does, so only what both agree on is let in.
+ODD = re.compile(r"[^\S \t\n]|[\x00-\x08\x0e-\x1f\x7f]")
+STAGE = re.compile(r"[a-z][a-z0-9_.-]*")
+EXPANSIONS = 12  # uses of variables in ENV and ARG; each can double what the engine has to remember
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
 HEREDOC = re.compile(r"(?:^|\s)\d*<<-?(?P<quote>[\"']?)[A-Za-z_]\w*(?P=quote)(?=\s|$)")
 PLAIN = re.compile(r"[\w./*?@+,=~ -]+")  # a path that no builder takes for an address
@@ -76,18 +80,32 @@ def rewrite(
             lines.append(_text(instruction))
         elif "from" in instruction.options:
             lines.append(_copy(instruction, base, stages))
+        elif instruction.keyword == "ADD":
+            # COPY does the same for files, and neither fetches an address nor unpacks an archive.
+            lines.append(_text(replace(instruction, keyword="COPY")))
         else:
             lines.append(_text(instruction))
             if instruction.keyword == "LABEL":
                 lines.append(ours)  # theirs may have said otherwise
     if not stages:
         raise LearnerError("The Dockerfile has no FROM.", ADVICE)
+    if any(line.endswith("\\") for line in lines):
+        raise LearnerError(
+            "A line of the Dockerfile ends in a backslash and continues nothing.",
+            "Remove that backslash.",
+        )
     return "\n".join(lines) + "\n"
 
 
 def parse(source: str) -> list[Instruction]:
     """The instructions of a Dockerfile, continued lines joined and comments left out. Raises LearnerError."""
-    lines = source.removeprefix("\ufeff").splitlines()
+    lines = source.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    for number, line in enumerate(lines, 1):
+        if odd := ODD.search(line):
+            raise LearnerError(
+                f"Line {number} of the Dockerfile has the invisible character U+{ord(odd[0]):04X}.",
+                "Type the line again, with ordinary blanks.",
+            )
     _check_directives(lines)
     instructions = []
     start, text = 0, ""
@@ -103,6 +121,12 @@ def parse(source: str) -> list[Instruction]:
             text = ""
     if text.strip():
         instructions.append(_instruction(start, text))
+    settings = [one.text for one in instructions if one.keyword in ("ENV", "ARG")]
+    if "".join(settings).count("$") > EXPANSIONS:
+        raise LearnerError(
+            f"ENV and ARG use variables more than {EXPANSIONS} times.",
+            "Write the values out.",
+        )
     return instructions
 
 
@@ -196,6 +220,12 @@ def _from(
         )
     image = words[0]
     name = words[2].lower() if len(words) == 3 else ""
+    if name and not STAGE.fullmatch(name):
+        raise _error(
+            instruction,
+            "names its stage in a way docker does not accept.",
+            "Use lower-case letters, digits, dots, hyphens and underscores.",
+        )
     if image.lower() in stages:
         image = image.lower()
     elif PYTHON.fullmatch(image):

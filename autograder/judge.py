@@ -104,19 +104,18 @@ def taken_in(source: Path, assignment: Assignment) -> Iterator[tuple[Intake, Pat
     """A clean copy of the submission for as long as the context lasts. Raises LearnerError."""
     with tempfile.TemporaryDirectory(prefix="the-pivot-") as temporary:
         folder = Path(temporary) / "submission"
-        wanted = (*assignment.submits, assignment.notebook)
-        intake = take_in(source, folder, wanted=wanted)
-        for given in starter_files(assignment):
-            if not (folder / given.name).exists():
-                shutil.copyfile(given, folder / given.name)
+        intake = take_in(source, folder, wanted=assignment.wanted)
+        if missing := [
+            name for name in assignment.submits if not (folder / name).exists()
+        ]:
+            raise LearnerError(
+                f"There is no {' and no '.join(missing)} in what was handed in.",
+                "Look whether it is the right folder and the file is called just so.",
+            )
         for path in assignment.given:
             given = assignment.folder.parent / path
             shutil.copyfile(given, folder / given.name)
         yield intake, folder
-
-
-def starter_files(assignment: Assignment) -> list[Path]:
-    return sorted((assignment.folder / "starter").glob("*"))
 
 
 @contextlib.contextmanager
@@ -162,7 +161,7 @@ def run_checks(work: Work, checks: list[Check]) -> Iterator[CheckResult]:
                 work.begin(check.id)
                 outcome = check.function(work)
             except LearnerError as error:
-                outcome = Outcome(0, error.seen, error.advice)
+                outcome = lost_by(error, check)
         earned[check.id] = round(outcome.share * check.points, 4)
         yield CheckResult(
             id=check.id,
@@ -184,6 +183,14 @@ def connect() -> "Engine":
     engine = Engine.connect()
     engine.sweep()
     return engine
+
+
+def lost_by(error: LearnerError, check: Check) -> Outcome:
+    """What a learner is told of an error; not its words in a hidden check, which may quote the inputs."""
+    if not check.hidden:
+        return Outcome(0, error.seen, error.advice)
+    seen = "The work failed before there was an answer to look at."
+    return Outcome(0, seen, error.advice, {"seen": error.seen})
 
 
 @cache

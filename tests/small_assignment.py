@@ -11,7 +11,7 @@ import os, time
 from autograder.checks import Assignment, failed, partly, passed
 from autograder.errors import InfrastructureError, LearnerError
 
-assignment = Assignment("notes", title="Notes", submits=("notes.txt", "more.txt"), seconds=30)
+assignment = Assignment("notes", title="Notes", submits=("notes.txt",), optional=("more.txt",), seconds=30)
 
 
 @assignment.check("notes/there", title="There are notes", points=2)

@@ -42,6 +42,7 @@ ANYWHERE = ("0.0.0.0", "::")
 READY_SECONDS = 30.0  # importing a framework on a busy machine takes a few
 MEMORY, PIDS = "192m", 128  # what the contract promises the container
 ROOMY: dict[str, Any] = {"memory": "1g", "pids": 512, "read_only": False}
+BUILD_SECONDS = 200.0
 NEVER = 3600  # seconds: a model that is still being loaded when the check is over
 PREDICT_SECONDS = 1.5
 GRACE = 10.0  # docker's
@@ -55,6 +56,15 @@ tables = [pathlib.Path("/proc/net", name) for name in ("tcp", "tcp6")]
 rows = [line.split() for table in tables if table.exists()
         for line in table.read_text().splitlines()[1:]]
 print(json.dumps(sorted({int(row[7]) for row in rows if row[3] == "0A"})))
+"""
+
+CONNECTIONS = """
+import json, pathlib, sys
+tables = [pathlib.Path("/proc/net", name) for name in ("tcp", "tcp6")]
+rows = [line.split() for table in tables if table.exists()
+        for line in table.read_text().splitlines()[1:]]
+print(json.dumps([row[1] + row[2] for row in rows
+                  if row[3] != "0A" and (row[1] + row[2]).find(sys.argv[1]) >= 0]))
 """
 
 
@@ -113,7 +123,7 @@ def built(work: Work) -> Iterator[Built]:
         context = Path(temporary) / "context"
         shutil.copytree(work.folder, context)
         planted = plant(context, random.Random(f"{work.seed}/planted"))
-        image = work.engine.build(context)
+        image = work.engine.build(context, seconds=BUILD_SECONDS)
         work.image = image.id
         yield Built(image, context, planted)
 
@@ -147,11 +157,17 @@ def contents(work: Work) -> Iterator[Contents]:
 
 @contextmanager
 def rebuilt(work: Work) -> Iterator[Image]:
-    """The image built again after a change of one line of service.py."""
+    """The image built again after a change of one line of service.py, which ends in `fix(work)`."""
     context = work.shared(built).context
     with (context / "service.py").open("a") as code:
-        code.write(f"\n# A fix: {work.seed}\n")
-    yield work.engine.build(context)
+        code.write(f"\n# {fix(work)}\n")
+    left = work.deadline - time.monotonic() + BUILD_SECONDS / 2
+    yield work.engine.build(context, seconds=max(1.0, min(BUILD_SECONDS, left)))
+
+
+def fix(work: Work) -> str:
+    """A text that stands in the changed service.py and nowhere else."""
+    return f"A fix: {random.Random(f'{work.seed}/fix').getrandbits(160):040x}"
 
 
 # --- a running container ---
@@ -278,6 +294,20 @@ def client_at(
             chance,
             Watch(container),
         )
+
+
+def connections(work: Work, service: Service) -> set[str]:
+    """The connections to the service's port, also those that ended within the last minute."""
+    network = f"container:{service.container.id}"
+    command = ["python3", "-I", "-c", CONNECTIONS, f":{service.address[1]:04X}"]
+    with work.engine.attached(work.engine.base, command, network=network) as process:
+        output, complaints = process.communicate(timeout=60)
+    if process.returncode:
+        complaint = complaints.decode(errors="replace")[-200:]
+        raise Watch(service.container)() or InfrastructureError(
+            f"The container's connections cannot be read: {complaint}"
+        )
+    return set(json.loads(output))
 
 
 def users(work: Work, container: Container) -> set[int]:

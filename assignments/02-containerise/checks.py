@@ -13,7 +13,8 @@ from . import bench, packages, pins
 assignment = Assignment(
     "containerise",
     title="Put the model's service in a container",
-    submits=("Dockerfile", ".dockerignore", "requirements.txt", "*.sh"),
+    submits=("Dockerfile", "requirements.txt"),
+    optional=(".dockerignore", "*.sh"),
     given=(
         "given/model.py",
         "given/model.safetensors",
@@ -24,8 +25,14 @@ assignment = Assignment(
 BUILT = ("containerise/builds",)
 READY = ("containerise/ready",)
 BUDGET = 120e6  # bytes on top of the base: pip install adds 90 MB, a virtual environment with its pip 112
-CHANGED = 1e6  # bytes of layers that a changed line of code may make new
+CHANGED = 1e5  # bytes of layers that a changed line of code may make new
 ENDED_AS_ASKED = (0, 128 + 15, 128 + 2)  # by itself, or by the signal after its work
+RUNS_ON = {
+    "fastapi",
+    "numpy",
+    "prometheus-client",
+    "safetensors",
+}  # what the service imports
 ENVIRONMENT = {"pip", "setuptools", "wheel"}  # what a virtual environment begins with
 
 
@@ -99,7 +106,14 @@ def non_root(work: Work) -> Outcome:
     needs=READY,
 )
 def healthcheck(work: Work) -> Outcome:
-    status = work.shared(bench.normal).container.healthcheck()
+    service = work.shared(bench.normal)
+    before = bench.connections(work, service)
+    status = service.container.healthcheck()
+    if not status and bench.connections(work, service) <= before:
+        return failed(
+            "The HEALTHCHECK succeeded without a connection to the service.",
+            "Let it ask /readyz and end with status 1 for anything but 200.",
+        )
     if status:
         return failed(
             f"The service was ready, and its HEALTHCHECK ended with status {status}.",
@@ -134,16 +148,22 @@ def pinned(work: Work) -> Outcome:
         )
     installed = packages.installed(work.shared(bench.contents).names)
     others = sorted(
-        f"{name} {version}"
+        f"{name}=={version}"
         for name, version in installed
         if name not in ENVIRONMENT
         and not (name in asked.pins and allows(asked.pins[name], version))
     )
+    if not {name for name, _ in installed} >= RUNS_ON:
+        missing = RUNS_ON - {name for name, _ in installed}
+        return failed(
+            f"In the image's layers there is no record of an installation of {', '.join(sorted(missing))}.",
+            "Install with pip, and leave the .dist-info folders: they say what is in the image.",
+        )
     if others:
         return partly(
             0.5,
-            f"requirements.txt pins its own lines. Installed and not pinned: {', '.join(others[:6])}"
-            f"{' and more' if len(others) > 6 else ''}.",
+            f"requirements.txt pins its own lines. Installed and not pinned: {', '.join(others[:20])}"
+            f"{' and more' if len(others) > 20 else ''}.",
             "Add what your dependencies bring along, as `pip freeze` lists it in the image, and install from "
             "requirements.txt alone.",
         )
@@ -154,7 +174,7 @@ def allows(pin: str, version: str) -> bool:
     """Whether pip would take this version for that pin."""
     try:
         return SpecifierSet(f"=={pin}").contains(Version(version), prereleases=True)
-    except (InvalidSpecifier, InvalidVersion):
+    except (InvalidSpecifier, InvalidVersion, ValueError):
         return pin == version
 
 
@@ -182,9 +202,15 @@ def secrets(work: Work) -> Outcome:
 )
 def layers(work: Work) -> Outcome:
     before = work.shared(bench.built).image
-    new = probe.changed_bytes(work.engine, before, work.shared(bench.rebuilt))
-    after = f"After a change of one line of service.py, {new / 1e6:.1f} MB of layers were new"
-    if new > CHANGED:
+    rebuilt = work.shared(bench.rebuilt)
+    change = probe.change(work.engine, before, rebuilt, bench.fix(work))
+    after = f"After a change of one line of service.py, {change.size / 1e6:.1f} MB of layers were new"
+    if not change.found:
+        return failed(
+            f"{after}, and the changed line was in none of them.",
+            "COPY the given service.py from the build folder, and leave it as it is.",
+        )
+    if change.size > CHANGED:
         return failed(
             f"{after}.",
             "Copy requirements.txt alone and install, and only then copy the code: a layer is reused as long "
@@ -230,6 +256,12 @@ def stops(work: Work) -> Outcome:
     needs=READY,
 )
 def read_only(work: Work) -> Outcome:
+    volumes = work.shared(bench.built).image.config.get("Volumes") or {}
+    if outside := [path for path in volumes if not f"{path}/".startswith("/tmp/")]:
+        return failed(
+            f"The image declares {', '.join(sorted(outside)[:3])} as a volume, which makes it writable.",
+            "Remove VOLUME; write to /tmp or nowhere.",
+        )
     with bench.running(work, **bench.ROOMY | {"read_only": True}) as service:
         service.ask("Where is my parcel?")
     return passed("It became ready and answered with a read-only root filesystem.")

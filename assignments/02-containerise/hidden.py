@@ -53,9 +53,11 @@ def holds(work: Work) -> Outcome:
             "Count processes times the memory of each: beyond the limit the kernel kills one, with all "
             "requests in it. One process with threads serves this model well.",
         )
-    if bench.intents_in(load.batch) * bench.TIMES != list(map(bench.intent, load.each)):
+    expected = bench.intents(messages)
+    got = list(map(bench.intent, load.each))
+    if bench.intents_in(load.batch) != expected or got != expected * bench.TIMES:
         return failed(
-            f"Of {count}, some got another intent than the same message gets in a batch.",
+            f"Of {count}, some got another intent than the given model has for them.",
             "Copy service.py and model.py into the image, and leave them as they are.",
             messages=messages,
         )

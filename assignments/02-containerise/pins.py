@@ -17,6 +17,7 @@ NOT_READABLE = (
     UndefinedComparison,
     UndefinedEnvironmentName,
     RecursionError,
+    ValueError,  # numbers of thousands of digits
 )
 # What decides over lines such as `numpy==2.4.6 ; python_full_version < "3.12"`.
 THERE = {

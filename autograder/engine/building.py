@@ -62,7 +62,7 @@ def build(
         arguments = [*_options(cli.program, labels), "--tag", tag, "--file", str(file)]
         arguments.append(str(context.absolute()))
         for _ in range(TRIES):
-            status, log = _run(cli, arguments, labels[JOB], deadline, seconds)
+            status, log = _run(cli, arguments, labels[JOB], base, deadline, seconds)
             if not status or not _raced(log):
                 break
     if status:
@@ -70,7 +70,12 @@ def build(
 
 
 def _run(
-    cli: CommandLine, arguments: list[str], job: str, deadline: float, seconds: float
+    cli: CommandLine,
+    arguments: list[str],
+    job: str,
+    base: str,
+    deadline: float,
+    seconds: float,
 ) -> tuple[int, str]:
     """One build: its exit status and the last of its log."""
     process = cli.start(
@@ -82,7 +87,7 @@ def _run(
     assert process.stdout
     log = _Tail(process.stdout)
     try:
-        _watch(cli, process, job, deadline, seconds)
+        _watch(cli, process, job, base, deadline, seconds)
     finally:
         end_build(process)
         log.join()
@@ -198,6 +203,7 @@ def _watch(
     cli: CommandLine,
     process: "subprocess.Popen[bytes]",
     job: str,
+    base: str,
     deadline: float,
     seconds: float,
 ) -> None:
@@ -213,12 +219,22 @@ def _watch(
             process.wait(min(MEASURE, left))
             return
         except subprocess.TimeoutExpired:
-            written = _written(cli, process, job)
+            written = _written(cli, process, job) + _stored(cli, job, base)
         if written > IMAGE:
             raise LearnerError(
-                f"A RUN wrote more than the {IMAGE >> 20} MiB that are allowed.",
+                f"The build wrote more than the {IMAGE >> 20} MiB that are allowed.",
                 "Install only what the service needs, and keep data out of the image.",
             )
+
+
+def _stored(cli: CommandLine, job: str, base: str) -> int:
+    """Bytes over the base in the largest image of the job's so far."""
+    listed = cli.ask("images", "--all", "--quiet", "--filter", f"label={JOB}={job}")
+    if not (ids := listed.stdout.split()):
+        return 0
+    said = cli.ask("image", "inspect", "--format", "{{.Size}}", base, *ids).stdout
+    sizes = [int(size) for size in said.split()]
+    return max(sizes) - sizes[0] if sizes else 0
 
 
 def _written(cli: CommandLine, process: "subprocess.Popen[bytes]", job: str) -> int:

@@ -157,6 +157,11 @@ class Container:
         if answer.status == 0:
             return True
         if self.state().running:
+            if "signal" in answer.complaint.lower() and signal != "SIGKILL":
+                raise LearnerError(
+                    f"The container cannot be stopped: {answer.complaint}.",
+                    "Remove STOPSIGNAL from the Dockerfile, or name a signal there is.",
+                )
             raise InfrastructureError(
                 f"`{self._cli.program} kill` failed: {answer.complaint}"
             )
@@ -243,10 +248,19 @@ def refused(complaint: str) -> LearnerError | None:
     theirs = (
         *('exec: "', "executable file", "exec user process", "chdir to cwd"),
         *("unable to find user", "no matching entries in", "workdir", "no users found"),
+        *(
+            "must be in range",
+            "invalid tmpfs",
+            "invalid mount",
+            "invalid specification",
+        ),
+        *("mount path must be absolute", "invalid container path", "error mounting"),
+        *("container init: mkdir", "stop signal", "ping_group_range"),
     )
     if any(sign in complaint.lower() for sign in theirs):
         return LearnerError(
             f"The container does not start: {complaint}.",
-            "Look at CMD, ENTRYPOINT, USER and WORKDIR in the Dockerfile: one names what is not there.",
+            "Look at CMD, ENTRYPOINT, USER, WORKDIR, VOLUME and STOPSIGNAL in the Dockerfile: "
+            "one of them names what is not there or cannot be.",
         )
     return None

@@ -67,9 +67,24 @@ def shared_layers(first: Image, second: Image) -> int:
     )
 
 
-def changed_bytes(engine: Engine, before: Image, after: Image) -> int:
-    """Bytes of the layers of `after` that `before` does not have: what a push after a change uploads."""
-    return sum(layer.size for layer in _layers(engine, after, without=before.digests))
+@dataclass(frozen=True)
+class Change:
+    """Layers that another image does not have. `size`: their bytes; `found`: whether the mark is in one."""
+
+    size: int
+    found: bool
+
+
+def change(engine: Engine, before: Image, after: Image, mark: str) -> Change:
+    """What a push of `after` uploads where `before` is already, and whether the text `mark` is part of it."""
+    size, found = 0, False
+    for layer in _layers(engine, after, without=before.digests):
+        size += layer.size
+        with tarfile.open(fileobj=layer.file, mode="r:") as files:
+            for entry in files:
+                if file := files.extractfile(entry) if entry.isfile() else None:
+                    found |= mark.encode() in file.read(READ)
+    return Change(size, found)
 
 
 @dataclass(frozen=True)

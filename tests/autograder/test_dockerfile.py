@@ -146,8 +146,6 @@ def test_what_is_refused(line, seen):
     [
         "RUN python -c 'print(1<<3, 1 << x)'",
         "RUN echo --mount=x",
-        "ADD data.tar.gz $HOME/",
-        'ADD ["a b", "/x"]',
         'HEALTHCHECK --interval=5s --start-period=1s CMD curl --fail "http://127.0.0.1"',
         "HEALTHCHECK NONE",
         'CMD ["python", "-m", "x"]',
@@ -156,6 +154,27 @@ def test_what_is_refused(line, seen):
 )
 def test_what_is_left_as_it_is(line):
     assert rewritten(FROM + line)[2:] == [line]
+
+
+@pytest.mark.parametrize("rest", ["data.tar.gz $HOME/", '["a b", "/x"]'])
+def test_add_becomes_copy_which_fetches_and_unpacks_nothing(rest):
+    assert rewritten(f"{FROM}ADD {rest}")[2:] == [f"COPY {rest}"]
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2003", "\x1f", "\x0b", "\x85"])
+def test_blanks_that_only_python_takes_for_blanks_are_refused(blank):
+    """Stripped after a backslash, one would join two lines that were vetted apart."""
+    source = f"{FROM}ENV A=x\nADD r.txt $A\\{blank}\nCMD http://127.0.0.1/x /out/\n"
+    assert f"U+{ord(blank):04X}" in refused(source).seen
+    assert "docker does not accept" in refused("FROM python:3.11-slim AS a:1").seen
+
+
+@pytest.mark.parametrize("keyword", ["ARG", "ENV"])
+def test_variables_that_double_each_other_are_refused(keyword):
+    lines = [f"{keyword} A{n}=$A{n - 1}$A{n - 1}" for n in range(1, 42)]
+    before, after = (lines, []) if keyword == "ARG" else ([], lines)
+    source = "\n".join([*before, "FROM python:3.11-slim", *after])
+    assert "variables more than" in refused(source).seen
 
 
 def test_options_that_change_nothing_are_left_out():

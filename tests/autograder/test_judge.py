@@ -41,12 +41,30 @@ def test_a_check_is_passed_over_when_what_it_needs_failed(notes: Path, hand_in: 
     assert "There are notes" in verdict.checks[1].seen
 
 
-def test_a_file_not_handed_in_is_the_starters(notes: Path, hand_in: HandIn):
-    (notes / "starter" / "notes.txt").write_text(ALPHABET)
+def test_a_file_that_is_missing_is_named(notes: Path, hand_in: HandIn):
     folder = hand_in("")
     (folder / "notes.txt").unlink()
     (folder / "more.txt").write_text("more")
-    assert grade(notes, folder).points == 7
+    verdict = grade(notes, folder)
+    assert verdict.status == "learner-error"
+    assert "There is no notes.txt" in verdict.message
+    assert verdict.points == 0
+
+
+def test_a_hidden_check_does_not_repeat_what_the_work_says(
+    notes: Path, hand_in: HandIn
+):
+    hidden = notes / "hidden.py"
+    raising = 'raise LearnerError(f"It said {drawn!r}.", "Mend it.")'
+    text = hidden.read_text().replace(
+        "    if drawn in", f"    {raising}\n    if drawn in"
+    )
+    hidden.write_text("from autograder.errors import LearnerError\n" + text)
+    check = grade(notes, hand_in(ALPHABET)).checks[2]
+    assert check.points == 0
+    assert "It said" not in check.seen
+    assert "It said" in check.evidence["seen"]
+    assert check.advice == "Mend it."
 
 
 @pytest.mark.parametrize(

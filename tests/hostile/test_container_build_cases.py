@@ -103,6 +103,22 @@ def test_case_50_an_unpinned_or_foreign_base(engine, context, image):
     assert "python:3.11-slim" in error.advice
 
 
+def test_case_51_a_container_that_ignores_the_stop_signal(engine):
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        " print('deaf', flush=True); time.sleep(600)"
+    )
+    image = engine.image(engine.base)
+    with engine.run(image, command=["python3", "-c", code]) as container:
+        deadline = time.monotonic() + 60
+        while b"deaf" not in container.logs():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        stopped = container.stop(grace=1)
+        assert stopped.killed
+        assert not container.state().running
+
+
 def test_case_56_another_architecture(engine, context):
     other = "arm64" if engine.architecture == "amd64" else "amd64"
     start = f"FROM --platform=linux/{other} python:3.11-slim"

@@ -4,7 +4,7 @@ import pytest
 from engines import context, engine
 
 from autograder.probes.image import (
-    changed_bytes,
+    change,
     contents,
     shared_layers,
     size_over_base,
@@ -84,8 +84,8 @@ def test_what_a_change_of_the_code_rebuilds(engine, context):
     second = engine.build(context(*lines, a="y" * 10_000))
 
     assert shared_layers(first, again) == len(first.digests)
-    assert changed_bytes(engine, first, again) == 0
+    assert change(engine, first, again, "mark").size == 0
     base = len(engine.image(engine.base).digests)
     assert shared_layers(first, second) == base + 1
-    assert 10_000 <= changed_bytes(engine, first, second) < 50_000
+    assert 10_000 <= change(engine, first, second, "mark").size < 50_000
     assert 310_000 <= size_over_base(engine, first) < 700_000

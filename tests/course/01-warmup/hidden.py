@@ -24,8 +24,12 @@ def is_close(value: object, right: float) -> bool:
     return isinstance(value, float | int) and abs(value - right) < 1e-9
 
 
-@assignment.check("warmup/empty", title="Knows no mean of nothing", points=1, hidden=True)
+@assignment.check(
+    "warmup/empty", title="Knows no mean of nothing", points=1, hidden=True
+)
 def empty(work: Work) -> Outcome:
     if work.shared(calls).mean_of_none == Returned(None):
         return passed("mean([]) is None.")
-    return failed("mean([]) is not None.", "Say None when there is nothing to divide by.")
+    return failed(
+        "mean([]) is not None.", "Say None when there is nothing to divide by."
+    )
