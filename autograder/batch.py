@@ -37,13 +37,12 @@ class Job:
 
 def grade_all(jobs: Iterable[Job], *, workers: int) -> Iterator[tuple[Job, Verdict]]:
     """Grade in `workers` processes and yield verdicts as they come."""
-    # Workers start as `python -c`, which would import from the folder we are in: it may be a submission.
-    os.environ["PYTHONSAFEPATH"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["autograder.judge", "jupytext"]
     )  # a second, once for all workers
     with (
+        importing_nothing_from_here(),
         tempfile.TemporaryDirectory(prefix="the-pivot-batch-") as room,
         ProcessPool(
             max_workers=workers, context=context, initializer=settle, initargs=[room]
@@ -66,6 +65,19 @@ def grade_all(jobs: Iterable[Job], *, workers: int) -> Iterator[tuple[Job, Verdi
         except BaseException:
             pool.stop()
             raise
+
+
+@contextlib.contextmanager
+def importing_nothing_from_here() -> Iterator[None]:
+    """Workers start as `python -c`, which would import from the folder we are in: it may be a submission."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONSAFEPATH"]
+        if before is not None:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def grade(job: Job) -> str:

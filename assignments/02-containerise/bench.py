@@ -58,15 +58,6 @@ rows = [line.split() for table in tables if table.exists()
 print(json.dumps(sorted({int(row[7]) for row in rows if row[3] == "0A"})))
 """
 
-CONNECTIONS = """
-import json, pathlib, sys
-tables = [pathlib.Path("/proc/net", name) for name in ("tcp", "tcp6")]
-rows = [line.split() for table in tables if table.exists()
-        for line in table.read_text().splitlines()[1:]]
-print(json.dumps([row[1] + row[2] for row in rows
-                  if row[3] != "0A" and (row[1] + row[2]).find(sys.argv[1]) >= 0]))
-"""
-
 
 # --- the model, as the judge knows it ---
 
@@ -294,20 +285,6 @@ def client_at(
             chance,
             Watch(container),
         )
-
-
-def connections(work: Work, service: Service) -> set[str]:
-    """The connections to the service's port, also those that ended within the last minute."""
-    network = f"container:{service.container.id}"
-    command = ["python3", "-I", "-c", CONNECTIONS, f":{service.address[1]:04X}"]
-    with work.engine.attached(work.engine.base, command, network=network) as process:
-        output, complaints = process.communicate(timeout=60)
-    if process.returncode:
-        complaint = complaints.decode(errors="replace")[-200:]
-        raise Watch(service.container)() or InfrastructureError(
-            f"The container's connections cannot be read: {complaint}"
-        )
-    return set(json.loads(output))
 
 
 def users(work: Work, container: Container) -> set[int]:

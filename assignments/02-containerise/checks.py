@@ -25,7 +25,7 @@ assignment = Assignment(
 BUILT = ("containerise/builds",)
 READY = ("containerise/ready",)
 BUDGET = 120e6  # bytes on top of the base: pip install adds 90 MB, a virtual environment with its pip 112
-CHANGED = 1e5  # bytes of layers that a changed line of code may make new
+CHANGED = 1e6  # bytes of layers that a changed line of code may make new
 ENDED_AS_ASKED = (0, 128 + 15, 128 + 2)  # by itself, or by the signal after its work
 RUNS_ON = {
     "fastapi",
@@ -107,13 +107,7 @@ def non_root(work: Work) -> Outcome:
 )
 def healthcheck(work: Work) -> Outcome:
     service = work.shared(bench.normal)
-    before = bench.connections(work, service)
     status = service.container.healthcheck()
-    if not status and bench.connections(work, service) <= before:
-        return failed(
-            "The HEALTHCHECK succeeded without a connection to the service.",
-            "Let it ask /readyz and end with status 1 for anything but 200.",
-        )
     if status:
         return failed(
             f"The service was ready, and its HEALTHCHECK ended with status {status}.",

@@ -72,7 +72,7 @@ def test_without_a_defect_every_gate_is_green(book: TinyBook) -> None:
     assert (
         book.run("extensions.notebooks", "chapters", "_build/notebooks").returncode == 0
     )
-    ran = book.run("autograder.cli", "run", "_build/notebooks/start/batches.ipynb")
+    ran = book.run("autograder", "run", "_build/notebooks/start/batches.ipynb")
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -133,7 +133,7 @@ def test_run_turns_red(book: TinyBook, cell: str, named: str) -> None:
     assert (
         book.run("extensions.notebooks", "chapters", "_build/notebooks").returncode == 0
     )
-    ran = book.run("autograder.cli", "run", "_build/notebooks/start/batches.ipynb")
+    ran = book.run("autograder", "run", "_build/notebooks/start/batches.ipynb")
     assert ran.returncode == 1
     assert f"batches.ipynb: {named}" in ran.stdout
 
