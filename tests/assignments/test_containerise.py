@@ -24,8 +24,8 @@ SUBMISSIONS = sorted(path.name for path in (FOLDER / "submissions").iterdir())
 WRONG = [name for name in SUBMISSIONS if name.startswith("wrong-")]
 # Without a service that becomes ready, or an image at all, there is more to lose than one check.
 FATAL = {"wrong-foreign-base", "wrong-model-missing", "wrong-untouched-starter"}
-# Wrong answers are wrong one by one and under load.
-TWICE = {"wrong-mocked"}
+# Wrong answers are wrong one by one and under load; a forger has several tricks, and none pays.
+TWICE = {"wrong-mocked", "wrong-forged"}
 # What podman does in its own way: layers, signals and health checks.
 ON_PODMAN = [
     "reference",
