@@ -11,10 +11,12 @@ from typing import IO
 from autograder.errors import InfrastructureError
 
 PATIENCE = 120.0  # seconds for what should be done at once, on a machine that is busy
-TRIES = 5
+# Seconds before each new try of a command that another job's removal was in the way of.
+PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)
 # podman reads its list of images first and then each of them; meanwhile another job may have removed one.
 RACES = (
     *("locating image with ID", "locating image for layer", "layer not known"),
+    "locating item named",
     *("checking if image", "looking for cached", "error reading image"),
 )
 # podman's monitor leaves a file called `oom` in the folder it starts in, if it can write there.
@@ -76,7 +78,33 @@ class CommandLine:
         stdin: IO[bytes] | int = subprocess.DEVNULL,
         seconds: float = PATIENCE,
     ) -> Answer:
-        """Run one command. Raises InfrastructureError only if the engine does not answer in time."""
+        """Run one command, again if only another job's removal was in its way and it reads no input.
+
+        Raises InfrastructureError only if the engine does not answer in time.
+        """
+        answer = self._once(*arguments, stdin=stdin, seconds=seconds)
+        for pause in PAUSES if stdin == subprocess.DEVNULL else ():
+            if not raced(answer.status, answer.stderr):
+                break
+            time.sleep(pause)
+            answer = self._once(*arguments, stdin=stdin, seconds=seconds)
+        return answer
+
+    def tell(
+        self,
+        *arguments: str,
+        stdin: IO[bytes] | int = subprocess.DEVNULL,
+        seconds: float = PATIENCE,
+    ) -> str:
+        """Run one command and return its output. Raises InfrastructureError if it fails."""
+        answer = self.ask(*arguments, stdin=stdin, seconds=seconds)
+        if answer.status:
+            raise InfrastructureError(
+                f"`{self.program} {arguments[0]}` failed: {answer.complaint}"
+            )
+        return answer.stdout
+
+    def _once(self, *arguments: str, stdin: IO[bytes] | int, seconds: float) -> Answer:
         # Files instead of pipes: podman leaves a monitor behind that could keep a pipe open.
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
             process = self.start(
@@ -99,24 +127,6 @@ class CommandLine:
                 output.read().decode(errors="replace"),
                 complaints.read().decode(errors="replace"),
             )
-
-    def tell(
-        self,
-        *arguments: str,
-        stdin: IO[bytes] | int = subprocess.DEVNULL,
-        seconds: float = PATIENCE,
-    ) -> str:
-        """Run one command and return its output. Raises InfrastructureError if it fails."""
-        for number in range(TRIES):
-            answer = self.ask(*arguments, stdin=stdin, seconds=seconds)
-            if stdin != subprocess.DEVNULL or not raced(answer.status, answer.stderr):
-                break
-            time.sleep(0.2 * number)
-        if answer.status:
-            raise InfrastructureError(
-                f"`{self.program} {arguments[0]}` failed: {answer.complaint}"
-            )
-        return answer.stdout
 
     def start(
         self,

@@ -37,7 +37,7 @@ from triage import data
 NAME = "containerise"
 FOLDER = assignments.COURSE / "02-containerise"
 REFERENCE = FOLDER / "submissions" / "reference"
-ROUNDS = 3
+ROUNDS = 5
 GOAL = 0.15
 ALONE, AT_ONCE, TIMES = 20, 32, 6  # requests of the checks on answers and on load
 ROOMY = ("--memory", "1g")

@@ -140,7 +140,7 @@ def pinned(work: Work) -> Outcome:
             f"Lines of requirements.txt that allow more than one version: {lines}.",
             "Pin every line with `==`.",
         )
-    installed = packages.installed(work.shared(bench.contents).names)
+    installed = packages.installed(bench.contents(work).names)
     others = sorted(
         f"{name}=={version}"
         for name, version in installed
@@ -176,7 +176,7 @@ def allows(pin: str, version: str) -> bool:
     "containerise/secrets", title="Keeps no secrets", points=2, needs=BUILT
 )
 def secrets(work: Work) -> Outcome:
-    found = work.shared(bench.contents).secrets
+    found = bench.contents(work).secrets
     if found:
         # A file's name can be any bytes, a verdict is UTF-8.
         places = sorted({s.where[:60].encode(errors="replace").decode() for s in found})
@@ -197,7 +197,8 @@ def secrets(work: Work) -> Outcome:
 def layers(work: Work) -> Outcome:
     before = work.shared(bench.built).image
     rebuilt = work.shared(bench.rebuilt)
-    change = probe.change(work.engine, before, rebuilt, bench.fix(work))
+    layers = work.shared(bench.layers)
+    change = probe.change(before, rebuilt, layers, bench.fix(work))
     after = f"After a change of one line of service.py, {change.size / 1e6:.1f} MB of layers were new"
     if not change.found:
         return failed(

@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from autograder import base
@@ -30,6 +31,7 @@ from pivot.host import program as find_program
 __all__ = ["Container", "Engine", "Image", "Layer", "State", "Stopped"]
 
 PROGRAMS = ("docker", "podman")
+UNKNOWN = ("No such image", "image not known")  # docker's and podman's words
 
 
 class Engine(contextlib.AbstractContextManager["Engine"]):
@@ -68,15 +70,25 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             "this machine; `make system` installs and starts one, and `pivot doctor` says what is wrong."
         )
 
-    @property
+    @cached_property
     def base(self) -> str:
         """The judge's image in place of python:3.11-slim. Raises InfrastructureError if there is none yet."""
         tag = base.tag(self.architecture)
-        if self.cli.ask("image", "inspect", "--format", "{{.Id}}", tag).status:
+        answer = self.cli.ask("image", "inspect", "--format", "{{.Id}}", tag)
+        if not answer.status:
+            return tag
+        if any(words in answer.stderr for words in UNKNOWN):
             raise InfrastructureError(
                 f"{self.program} has no base image yet ({tag}); `make system` makes it."
             )
-        return tag
+        raise InfrastructureError(
+            f"`{self.program} image inspect` failed: {answer.complaint}"
+        )
+
+    @cached_property
+    def base_image(self) -> Image:
+        """What the engine knows about the base."""
+        return self.image(self.base)
 
     def image(self, name: str) -> Image:
         """What the engine knows about an image. Raises InfrastructureError if it has none of that name."""
@@ -98,7 +110,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             seconds=seconds,
         )
         image = self.image(tag)
-        if image.size - self.image(self.base).size > LIMIT:
+        if image.size - self.base_image.size > LIMIT:
             raise LearnerError(
                 f"The image is {image.size >> 20} MiB, where the base and {LIMIT >> 20} MiB are allowed.",
                 "Install only what the service needs, and keep data out of the image.",
@@ -139,10 +151,9 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             *environment(env),
         ]
         try:
-            self._start("create", *options, image.id, *command)
+            id = self._start("create", *options, image.id, *command)
             self._start("start", name)
-            id = self.cli.tell("container", "inspect", "--format", "{{.Id}}", name)
-            yield Container(self.cli, id.strip(), image)
+            yield Container(self.cli, id, image)
         finally:
             self._remove(name)
 
@@ -214,12 +225,13 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         ]
         return ["--name", name, *labels, *quiet(self.program)]
 
-    def _start(self, *arguments: str) -> None:
+    def _start(self, *arguments: str) -> str:
         answer = self.cli.ask(*arguments)
         if answer.status:
             raise refused(answer.complaint) or InfrastructureError(
                 f"`{self.program} {arguments[0]}` failed: {answer.complaint}"
             )
+        return answer.stdout.strip()
 
     def _remove(self, name: str) -> None:
         answer = self.cli.ask(*removal(self.program), name)

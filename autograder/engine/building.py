@@ -20,7 +20,7 @@ import psutil
 from docker.utils.build import PatternMatcher
 
 from autograder.base import WHEELS
-from autograder.commandline import TRIES, CommandLine, raced
+from autograder.commandline import PAUSES, CommandLine, raced
 from autograder.dockerfile import rewrite
 from autograder.engine.container import ULIMITS
 from autograder.engine.leftovers import end_build
@@ -61,10 +61,11 @@ def build(
         file.write_text(text)
         arguments = [*_options(cli.program, labels), "--tag", tag, "--file", str(file)]
         arguments.append(str(context.absolute()))
-        for _ in range(TRIES):
+        for pause in (*PAUSES, 0.0):
             status, log = _run(cli, arguments, labels[JOB], base, deadline, seconds)
             if not status or not _raced(log):
                 break
+            time.sleep(pause)
     if status:
         raise _failure(cli, log)
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -55,16 +55,60 @@ class Secret:
 
 def size_over_base(engine: Engine, image: Image) -> int:
     """Bytes the image adds to the judge's base."""
-    return image.size - engine.image(engine.base).size
+    return image.size - engine.base_image.size
 
 
-def shared_layers(first: Image, second: Image) -> int:
-    """How many layers from the base up two images have in common."""
-    pairs = zip(first.digests, second.digests, strict=False)
-    return next(
-        (number for number, (one, other) in enumerate(pairs) if one != other),
-        min(len(first.digests), len(second.digests)),
-    )
+@dataclass(frozen=True)
+class Layer:
+    """`size`: bytes of its archive; `names`: of its files and folders.
+
+    `found`: the texts that stand in it, each with the first file where it does.
+    """
+
+    size: int
+    names: list[str]
+    secrets: list[Secret]
+    found: dict[str, str]
+
+
+def read(
+    engine: Engine, *images: Image, texts: Collection[str] = ()
+) -> dict[str, Layer]:
+    """The layers above the base of one or several images, by digest: one export, which takes seconds.
+
+    `texts` are exact values to look for. Raises LearnerError if there are too many files.
+    """
+    base = engine.base_image.digests
+    layers, entries = {}, 0
+    for digest, size, file in _layers(engine, images, without=base):
+        layers[digest] = layer = Layer(size, [], [], {})
+        with tarfile.open(fileobj=file, mode="r:") as files:
+            for entry in files:
+                entries += 1
+                if entries > ENTRIES:
+                    raise LearnerError(
+                        f"The image holds more than {ENTRIES} files.",
+                        "Install only what the service needs.",
+                    )
+                _read_entry(files, entry, texts, layer)
+    return layers
+
+
+def _read_entry(
+    files: tarfile.TarFile, entry: tarfile.TarInfo, texts: Collection[str], layer: Layer
+) -> None:
+    layer.names.append(entry.name)
+    if not entry.isfile():
+        return
+    where = "/" + entry.name.removeprefix("./").lstrip("/")
+    if SECRET_FILES.search(where):
+        layer.secrets.append(Secret(where, "a file that holds secrets"))
+    file = files.extractfile(entry)
+    data = file.read(READ) if file else b""
+    layer.secrets.extend(Secret(where, kind) for kind in _in_text(data))
+    for text in texts:
+        if text not in layer.found and text.encode() in data:
+            layer.found[text] = where
 
 
 @dataclass(frozen=True)
@@ -75,16 +119,14 @@ class Change:
     found: bool
 
 
-def change(engine: Engine, before: Image, after: Image, mark: str) -> Change:
-    """What a push of `after` uploads where `before` is already, and whether the text `mark` is part of it."""
-    size, found = 0, False
-    for layer in _layers(engine, after, without=before.digests):
-        size += layer.size
-        with tarfile.open(fileobj=layer.file, mode="r:") as files:
-            for entry in files:
-                if file := files.extractfile(entry) if entry.isfile() else None:
-                    found |= mark.encode() in file.read(READ)
-    return Change(size, found)
+def change(
+    before: Image, after: Image, layers: Mapping[str, Layer], mark: str
+) -> Change:
+    """What a push of `after` uploads where `before` is already, and whether `mark`, a text, is part of it."""
+    new = [layers[name] for name in after.digests if name not in before.digests]
+    return Change(
+        sum(layer.size for layer in new), any(mark in layer.found for layer in new)
+    )
 
 
 @dataclass(frozen=True)
@@ -95,37 +137,24 @@ class Contents:
     names: list[str]
 
 
-def contents(engine: Engine, image: Image, planted: Collection[str] = ()) -> Contents:
-    """The files in the layers above the base, and every secret in them, the variables and the history.
+def contents(
+    image: Image, layers: Mapping[str, Layer], planted: Collection[str] = ()
+) -> Contents:
+    """The files above the base, and every secret in them, the variables and the history.
 
-    `planted` are exact values to look for besides. Raises LearnerError if there are too many files.
+    `planted`: exact values that are secrets besides, among the texts that `layers` were read with.
     """
-    found, names = _in_config(image, planted), []
-    base = engine.image(engine.base).digests
-    for layer in _layers(engine, image, without=base):
-        with tarfile.open(fileobj=layer.file, mode="r:") as files:
-            for entry in files:
-                names.append(entry.name)
-                if len(names) > ENTRIES:
-                    raise LearnerError(
-                        f"The image holds more than {ENTRIES} files.",
-                        "Install only what the service needs.",
-                    )
-                found += _in_file(files, entry, planted)
+    own = [layers[name] for name in image.digests if name in layers]
+    found = _in_config(image, planted)
+    for layer in own:
+        found += layer.secrets
+        found += [
+            Secret(layer.found[value], f"the value {value!r}")
+            for value in planted
+            if value in layer.found
+        ]
+    names = [name for layer in own for name in layer.names]
     return Contents(list(dict.fromkeys(found)), names)
-
-
-def _in_file(
-    files: tarfile.TarFile, entry: tarfile.TarInfo, planted: Collection[str]
-) -> Iterator[Secret]:
-    if not entry.isfile():
-        return
-    where = "/" + entry.name.removeprefix("./").lstrip("/")
-    if SECRET_FILES.search(where):
-        yield Secret(where, "a file that holds secrets")
-    file = files.extractfile(entry)
-    for kind in _in_text(file.read(READ) if file else b"", planted):
-        yield Secret(where, kind)
 
 
 def _in_config(image: Image, planted: Collection[str]) -> list[Secret]:
@@ -145,36 +174,30 @@ def _in_config(image: Image, planted: Collection[str]) -> list[Secret]:
             if SECRET_NAMES.search(name) and not value.startswith("$"):
                 found.append(Secret(where, f"a value for {name}"))
     for where, text in texts.items():
-        found += [Secret(where, kind) for kind in _in_text(text.encode(), planted)]
+        found += [Secret(where, kind) for kind in _in_text(text.encode())]
+        found += [
+            Secret(where, f"the value {value!r}") for value in planted if value in text
+        ]
     return found
 
 
-def _in_text(text: bytes, planted: Collection[str]) -> Iterator[str]:
+def _in_text(text: bytes) -> Iterator[str]:
     """The kinds of secrets in a text."""
     for kind, (words, pattern) in SECRET_TEXTS.items():
         if any(word in text for word in words) and pattern.search(text):
             yield kind
-    for value in planted:
-        if value.encode() in text:
-            yield f"the value {value!r}"
-
-
-@dataclass(frozen=True)
-class _Layer:
-    size: int  # bytes of its archive
-    file: IO[bytes]
 
 
 def _layers(
-    engine: Engine, image: Image, *, without: Collection[str]
-) -> Iterator[_Layer]:
-    """The layers of an image whose digests are not in `without`, each until the next is asked for.
+    engine: Engine, images: Collection[Image], *, without: Collection[str]
+) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Digest, bytes and file of the layers that are not in `without`, each until the next is asked for.
 
     An export names its layers only when all are read, so each is kept in a file until its digest is known.
-    Raises InfrastructureError unless exactly the image's layers were seen.
+    Raises InfrastructureError unless exactly the images' layers were seen.
     """
     seen = set()
-    with _exported(engine, image) as archive:
+    with _exported(engine, images) as archive:
         for entry in archive:
             file = archive.extractfile(entry) if entry.isfile() else None
             if file is None or not _is_layer(start := file.read(512)):
@@ -186,11 +209,11 @@ def _layers(
                     digest.update(data)
                     copy.write(data)
                 name = f"sha256:{digest.hexdigest()}"
-                seen.add(name)
-                if name not in without:
+                if name not in seen and name not in without:
                     copy.seek(0)
-                    yield _Layer(entry.size, copy)
-    if missing := set(image.digests) - seen:
+                    yield name, entry.size, copy
+                seen.add(name)
+    if missing := {name for image in images for name in image.digests} - seen:
         raise InfrastructureError(
             f"{engine.program} exported an image without {len(missing)} of its layers."
         )
@@ -202,9 +225,10 @@ def _is_layer(start: bytes) -> bool:
 
 
 @contextmanager
-def _exported(engine: Engine, image: Image) -> Iterator[tarfile.TarFile]:
+def _exported(engine: Engine, images: Collection[Image]) -> Iterator[tarfile.TarFile]:
+    several = ["--multi-image-archive"] if engine.program == "podman" else []
     process = engine.cli.start(
-        *("save", image.id),
+        *("save", *several, *dict.fromkeys(image.id for image in images)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ import pytest
 
 from autograder.engine import Engine
 from autograder.errors import LearnerError
-from autograder.probes.image import contents
+from autograder.probes.image import contents, read
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,8 @@ def test_case_46_root_and_secrets_are_seen(engine, context):
     image = engine.build(folder)
     assert image.config.get("User", "") == "", "no user means root"
     assert any(
-        secret.where == "/srv/.env" for secret in contents(engine, image).secrets
+        secret.where == "/srv/.env"
+        for secret in contents(image, read(engine, image)).secrets
     )
 
 

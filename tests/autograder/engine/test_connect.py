@@ -54,9 +54,29 @@ def test_no_engine_names_what_helps(install):
 
 
 def test_no_base_image_names_what_makes_it(install):
-    install("docker", 'test "$1" = version && echo amd64')
+    script = 'test "$1" = version && exec echo amd64; echo "No such image" >&2; exit 1'
+    install("docker", script)
     with pytest.raises(InfrastructureError, match="make system"):
         _ = Engine.connect("docker").base
+    install("docker", script.replace("No such image", "disk quota exceeded"))
+    with pytest.raises(InfrastructureError, match="disk quota exceeded"):
+        _ = Engine.connect("docker").base
+
+
+def test_an_image_that_another_job_is_removing_is_not_in_the_way(install, tmp_path):
+    asked = tmp_path / "asked"
+    race = 'locating item named "manifest" for image with ID "1": file does not exist'
+    install(
+        "podman",
+        f"""test "$1" = info && exec echo amd64
+        echo "$2" >> {asked}
+        test "$(echo $(/usr/bin/wc -l < {asked}))" -lt 3 || exec echo f78372972892
+        echo 'Error: {race}' >&2
+        exit 125""",
+    )
+    engine = Engine.connect("podman")
+    assert engine.base.startswith("localhost/the-pivot-base:")
+    assert asked.read_text().split() == ["inspect"] * 3
 
 
 def test_docker_keeps_the_address_but_not_the_proxies_of_the_users_settings(install):

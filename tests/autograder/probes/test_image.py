@@ -6,7 +6,7 @@ from engines import context, engine
 from autograder.probes.image import (
     change,
     contents,
-    shared_layers,
+    read,
     size_over_base,
 )
 
@@ -18,7 +18,9 @@ KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1234567890\n"
 def found(engine, image, planted=()):
     return {
         (secret.where, secret.what)
-        for secret in contents(engine, image, planted).secrets
+        for secret in contents(
+            image, read(engine, image, texts=planted), planted
+        ).secrets
     }
 
 
@@ -83,9 +85,15 @@ def test_what_a_change_of_the_code_rebuilds(engine, context):
     again = engine.build(context(*lines, a="x" * 10_000))
     second = engine.build(context(*lines, a="y" * 10_000))
 
-    assert shared_layers(first, again) == len(first.digests)
-    assert change(engine, first, again, "mark").size == 0
-    base = len(engine.image(engine.base).digests)
-    assert shared_layers(first, second) == base + 1
-    assert 10_000 <= change(engine, first, second, "mark").size < 50_000
+    assert again.digests == first.digests
+    assert change(first, again, {}, "mark").size == 0
+    base = len(engine.base_image.digests)
+    assert second.digests[: base + 1] == first.digests[: base + 1]
+    assert second.digests[base + 1] != first.digests[base + 1]
+    layers = read(engine, first, second, texts=["yyy", "zzz"])
+    found = change(first, second, layers, "yyy")
+    assert 10_000 <= found.size < 50_000
+    assert found.found
+    assert not change(first, second, layers, "zzz").found
+    assert "a" in contents(first, layers).names
     assert 310_000 <= size_over_base(engine, first) < 700_000
