@@ -44,7 +44,10 @@ READY_SECONDS = 30.0  # importing a framework on a busy machine takes a few
 MEMORY, PIDS = "192m", 128  # what the contract promises the container
 ROOMY: dict[str, Any] = {"memory": "1g", "pids": 512, "read_only": False}
 BUILD_SECONDS = 200.0
-NEVER = 3600  # seconds: a model that is still being loaded when the check is over
+LOADED, LOADING = (
+    {"LOAD_SECONDS": "0"},
+    {"LOAD_SECONDS": "3600"},
+)  # beyond any check's end
 PREDICT_SECONDS = 1.5
 GRACE = 10.0  # docker's
 LOAD_PREDICT_SECONDS = 0.5
@@ -330,8 +333,7 @@ def normal(work: Work) -> Iterator[Service]:
 @contextmanager
 def still_loading(work: Work) -> Iterator[Container]:
     """A service that is alive and not ready: its model takes an hour to load."""
-    env = {"LOAD_SECONDS": str(NEVER)}
-    with started(work, env=env, **ROOMY) as (container, client, _, _):
+    with started(work, env=LOADING, **ROOMY) as (container, client, _, _):
         client.wait_until("/healthz", 200, READY_SECONDS)
         if client.get("/readyz").status == 200:
             raise LearnerError(

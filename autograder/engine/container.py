@@ -115,9 +115,10 @@ class Container:
         output, _ = process.communicate()
         return output[-KEPT:]
 
-    def healthcheck(self, seconds: float = 10) -> int:
+    def healthcheck(self, seconds: float = 10, env: Mapping[str, str] = {}) -> int:
         """Run the image's own HEALTHCHECK once, in the container, and return its exit status.
 
+        `env` is what it sees in place of variables of the container.
         It says whether what they wrote runs. Whether the service is healthy is for others to find out: this
         is the learner's program in the learner's container. Raises LearnerError where there is none to
         run or it takes longer than `seconds`.
@@ -134,7 +135,7 @@ class Container:
             shell = self.image.config.get("Shell") or ["/bin/sh", "-c"]
             command = [*shell, *command]
         process = self._cli.start(
-            *("exec", self.id, *command),
+            *("exec", *environment(env), self.id, *command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -142,6 +142,9 @@ def test_the_image_s_own_health_check(engine, context):
         assert running.healthcheck() == 3
     with engine.run(image('CMD ["test", "-e", "/etc"]')) as running:
         assert running.healthcheck() == 0
+    with engine.run(image('CMD test "$STATE" = well'), env={"STATE": "ill"}) as running:
+        assert running.healthcheck() == 1
+        assert running.healthcheck(env={"STATE": "well"}) == 0
     with (
         engine.run(image("CMD sleep 600")) as running,
         pytest.raises(LearnerError, match="did not end within 1 second"),
