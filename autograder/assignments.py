@@ -11,6 +11,7 @@ from types import ModuleType
 from autograder.checks import Assignment
 from autograder.errors import UsageError
 
+SHARED = "shared"
 COURSE = Path(__file__).resolve().parent.parent / "assignments"
 
 
@@ -44,12 +45,16 @@ def find(name: str) -> Path:
 def load(folder: Path) -> Assignment:
     """The assignment in `folder`: its public checks and, where they are present, its hidden ones.
 
-    The folder is imported as a package, so that its modules can share code by relative imports.
+    The folder is imported as a package, so that its modules can share code by relative imports; what several
+    assignments need is in the folder `shared` beside it.
     """
     name = f"pivot_assignment_{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
     if name not in sys.modules:
         package = ModuleType(name)
-        package.__path__ = [str(folder.resolve())]
+        package.__path__ = [
+            str(folder.resolve()),
+            str(folder.resolve().parent / SHARED),
+        ]
         package.__spec__ = ModuleSpec(name, None, is_package=True)
         sys.modules[name] = package
     checks = _import(f"{name}.checks", folder / "checks.py")
@@ -77,7 +82,9 @@ def _import(name: str, path: Path) -> ModuleType:
 def digest(folder: Path) -> str:
     """SHA-256 over everything that decides points: the assignment's checks and given files, and the judge."""
     given = [folder.parent / path for path in load(folder).given]
-    judged_by = [*folder.glob("*.py"), *given, *Path(__file__).parent.rglob("*.py")]
+    shared = (folder.parent / SHARED).glob("*.py")
+    judge = Path(__file__).parent.rglob("*.py")
+    judged_by = [*folder.glob("*.py"), *shared, *given, *judge]
     total = hashlib.sha256()
     for path in sorted(judged_by):
         total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

@@ -18,6 +18,7 @@ from pathlib import Path
 from pebble import ProcessExpired, ProcessPool
 
 from autograder import assignments
+from autograder.room import room
 from autograder.verdict import Verdict
 
 MARGIN = 120.0
@@ -43,9 +44,9 @@ def grade_all(jobs: Iterable[Job], *, workers: int) -> Iterator[tuple[Job, Verdi
     )  # a second, once for all workers
     with (
         importing_nothing_from_here(),
-        tempfile.TemporaryDirectory(prefix="the-pivot-batch-") as room,
+        room() as folder,
         ProcessPool(
-            max_workers=workers, context=context, initializer=settle, initargs=[room]
+            max_workers=workers, context=context, initializer=settle, initargs=[folder]
         ) as pool,
     ):
         futures: dict[Future[str], Job] = {}
@@ -113,12 +114,12 @@ def lost(job: Job, why: str) -> Verdict:
     )
 
 
-def settle(room: str) -> None:
+def settle(folder: Path) -> None:
     """A worker writes to the batch's own folder, which is removed at the end, also if the worker was killed.
 
     It does not outlive the judge, however that ends; its sandboxes end with the worker.
     """
-    tempfile.tempdir = room
+    tempfile.tempdir = str(folder)
     parent = multiprocessing.parent_process()
     assert parent
 

@@ -4,7 +4,6 @@ import contextlib
 import platform
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -20,6 +19,7 @@ from autograder.checks import Assignment, Check, Outcome
 from autograder.errors import InfrastructureError, LearnerError
 from autograder.intake import Intake, take_in
 from autograder.intake.notebook import read_submitted, rebuild
+from autograder.room import room
 from autograder.sandbox import Sandbox, choose
 from autograder.verdict import CheckResult, Verdict
 from autograder.work import Work
@@ -102,8 +102,8 @@ def settles(earlier: Verdict, frame: Verdict) -> bool:
 @contextlib.contextmanager
 def taken_in(source: Path, assignment: Assignment) -> Iterator[tuple[Intake, Path]]:
     """A clean copy of the submission for as long as the context lasts. Raises LearnerError."""
-    with tempfile.TemporaryDirectory(prefix="the-pivot-") as temporary:
-        folder = Path(temporary) / "submission"
+    with room() as temporary:
+        folder = temporary / "submission"
         intake = take_in(source, folder, wanted=assignment.wanted)
         if missing := [
             name for name in assignment.submits if not (folder / name).exists()

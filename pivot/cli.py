@@ -97,9 +97,13 @@ def check(
         public = [one.id for one in assignment.checks.values() if not one.hidden]
         wanted = public if name == assignment.name else [name]
         if not set(wanted) <= set(public):
-            raise assignments.UnknownAssignment(
-                f"There is no public check {name!r}. Known are: {', '.join(public)}."
+            hidden = name in assignment.checks
+            why = (
+                f"{name!r} is hidden: it runs when your work is graded. You can run"
+                if hidden
+                else f"There is no check {name!r}. Known are"
             )
+            raise assignments.UnknownAssignment(f"{why}: {', '.join(public)}.")
         results = []
         for result in learner.results(assignment, folder, wanted):
             results.append(result)

@@ -3,25 +3,16 @@
 Each context manager is for `work.shared`: its service starts at the first check that asks, and serves all.
 """
 
-import csv
-import hashlib
-import importlib.util
-import io
 import random
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from autograder.errors import LearnerError
 from autograder.probes.http import (
@@ -35,7 +26,8 @@ from autograder.probes.http import (
 from autograder.sandbox import Running
 from autograder.work import Work
 
-GIVEN = Path(__file__).resolve().parent.parent / "given"
+from .reference import WEIGHTS, intents, tickets
+
 MODEL = "model.safetensors"
 MESSAGE = "Where is my parcel?"
 JSON = {"Content-Type": "application/json"}
@@ -56,39 +48,7 @@ STOP_SECONDS = 6
 PLACE = "weights-2026-04"  # a folder of the operator's that no client should read of
 
 
-# --- the model, as the judge knows it ---
-
-
-@cache
-def model_module() -> ModuleType:
-    """The judge's own copy of model.py, in the judge's own process."""
-    spec = importlib.util.spec_from_file_location("given_model", GIVEN / "model.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["given_model"] = module  # dataclasses look their module up by name
-    spec.loader.exec_module(module)
-    return module
-
-
-@cache
-def model() -> Any:
-    return model_module().load(GIVEN / MODEL)
-
-
-@cache
-def model_digest() -> str:
-    return hashlib.sha256((GIVEN / MODEL).read_bytes()).hexdigest()
-
-
-def intents(messages: list[str]) -> list[str]:
-    return [prediction.intent for prediction in model().predict(messages)]
-
-
-@cache
-def tickets() -> list[str]:
-    table = (files("triage") / "tickets" / "test.csv").read_text("utf-8")
-    return [row["text"] for row in csv.DictReader(io.StringIO(table))]
+# --- messages ---
 
 
 def draw_message(source: random.Random) -> str:
@@ -366,7 +326,7 @@ def missing_model(work: Work) -> Iterator[Service]:
 @contextmanager
 def damaged_model(work: Work) -> Iterator[Service]:
     """A model file of which a third has arrived."""
-    whole = (GIVEN / MODEL).read_bytes()
+    whole = WEIGHTS.read_bytes()
     with tempfile.TemporaryDirectory(prefix="pivot-") as temporary:
         folder = Path(temporary) / "work"
         shutil.copytree(work.folder, folder)

@@ -9,7 +9,7 @@ from autograder.errors import LearnerError
 from autograder.probes.answer import Answer, problem_complaint
 from autograder.work import Work
 
-from . import bench
+from . import bench, reference
 from .answers import (
     and_more,
     intent_of,
@@ -101,7 +101,7 @@ def answer(work: Work) -> Outcome:
     service = work.shared(bench.normal)
     messages = [MESSAGE, *bench.draw_messages(work.random, 3)]
     for message, expected in zip(
-        messages, bench.model().predict(messages), strict=True
+        messages, reference.model().predict(messages), strict=True
     ):
         body = predicted(service.ask(message))
         evidence = {"message": message, "answer": shown(body, 1000)}
@@ -129,7 +129,7 @@ def answer(work: Work) -> Outcome:
                 "Return the prediction's confidence, rounded to no fewer than three digits.",
                 **evidence,
             )
-        if body["model"] != bench.model_digest():
+        if body["model"] != reference.model_digest():
             return failed(
                 f"model is {shown(body['model'])}, not the SHA-256 of the model file.",
                 "Hash the bytes of the file that MODEL_PATH names, as 64 hexadecimal digits.",
@@ -160,7 +160,7 @@ def batch(work: Work) -> Outcome:
             'Answer {"predictions": […]}, one for every message, repeated ones included.',
         )
     got = [one.get("intent") if isinstance(one, dict) else None for one in answers]
-    if got != bench.intents(messages):
+    if got != reference.intents(messages):
         return failed(
             "The predictions are not in the order of the messages.",
             "Clients match answers to messages by position. "
@@ -453,7 +453,7 @@ def graceful(work: Work) -> Outcome:
             f"A prediction that was being computed when SIGTERM came was answered {busy.last.status}.",
             "What was accepted is finished. Take the model away only when nobody is using it any more.",
         )
-    if intent_of(busy.last) != bench.intents([busy.last_message])[0]:
+    if intent_of(busy.last) != reference.intents([busy.last_message])[0]:
         return failed(
             "A prediction that was being computed when SIGTERM came got an answer that is not its own.",
             "Let the computation finish; an answer made up to be quick is worse than none.",

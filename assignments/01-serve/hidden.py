@@ -11,7 +11,7 @@ from autograder.probes.answer import Metrics
 from autograder.probes.http import Answer, Client
 from autograder.work import Work
 
-from . import bench
+from . import bench, reference
 from .answers import and_more, intent_of, predicted, shown
 from .bench import MESSAGE, post_bytes
 from .checks import STARTED, assignment
@@ -42,7 +42,7 @@ def accepts(work: Work) -> Outcome:
         answer = post_bytes(client, body.encode())
         if answer.status != 200:
             wrong.append(f"POST /predict with {what} answered {answer.status}.")
-        elif [predicted(answer).get("intent")] != bench.intents([message]):
+        elif [predicted(answer).get("intent")] != reference.intents([message]):
             wrong.append(f"POST /predict with {what} answered another intent.")
     messages = [bench.draw_message(draw) for _ in range(64)]
     answer = client.post_json("/predict/batch", {"messages": messages})
@@ -77,7 +77,7 @@ def fill(draw: random.Random, message: str, length: int) -> str:
 def own_answer(work: Work) -> Outcome:
     busy = work.shared(bench.slow_predicting)
     got = [intent_of(answer) for answer in busy.answers]
-    if got == bench.intents(busy.messages):
+    if got == reference.intents(busy.messages):
         return passed(
             "Requests at the same time got the answers to their own messages."
         )

@@ -3,23 +3,16 @@
 Each context manager that takes only `work` is for `work.shared`: made at the first check that asks, for all.
 """
 
-import csv
-import importlib.util
-import io
 import json
 import random
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from autograder.engine import Container, Image, State, Stopped
@@ -36,7 +29,8 @@ from autograder.probes.http import (
 from autograder.probes.image import Contents, Layer
 from autograder.work import Work
 
-GIVEN = Path(__file__).resolve().parent.parent / "given"
+from .reference import tickets
+
 PORT = 8080
 ANYWHERE = ("0.0.0.0", "::")
 USUAL_SECONDS = 1.0  # a service listens by then; only after that the engine is asked, which takes 0.3
@@ -63,34 +57,7 @@ print(json.dumps(sorted({int(row[7]) for row in rows if row[3] == "0A"})))
 """
 
 
-# --- the model, as the judge knows it ---
-
-
-@cache
-def model() -> Any:
-    """The judge's own copy of the model, in the judge's own process."""
-    return _module(GIVEN / "model.py").load(GIVEN / "model.safetensors")
-
-
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("given_model", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["given_model"] = module  # dataclasses look their module up by name
-    spec.loader.exec_module(module)
-    return module
-
-
-def intents(messages: list[str]) -> list[str]:
-    return [prediction.intent for prediction in model().predict(messages)]
-
-
-@cache
-def tickets() -> list[str]:
-    table = files("triage") / "tickets" / "test.csv"
-    rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))
-    return [row["text"] for row in rows]
+# --- messages ---
 
 
 def draw_messages(source: random.Random, count: int) -> list[str]:

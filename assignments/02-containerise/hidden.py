@@ -4,7 +4,7 @@ from autograder.checks import Outcome, failed, passed
 from autograder.probes.http import complaint
 from autograder.work import Work
 
-from . import bench
+from . import bench, reference
 from .checks import READY, assignment
 
 MESSAGES = 20
@@ -22,7 +22,7 @@ def answers(work: Work) -> Outcome:
     service = work.shared(bench.normal)
     messages = bench.draw_messages(work.random, MESSAGES)
     got = [service.ask(message) for message in messages]
-    expected = bench.intents(messages)
+    expected = reference.intents(messages)
     wrong = sum(one != other for one, other in zip(got, expected, strict=True))
     if wrong:
         return failed(
@@ -53,7 +53,7 @@ def holds(work: Work) -> Outcome:
             "Count processes times the memory of each: beyond the limit the kernel kills one, with all "
             "requests in it. One process with threads serves this model well.",
         )
-    expected = bench.intents(messages)
+    expected = reference.intents(messages)
     got = list(map(bench.intent, load.each))
     if bench.intents_in(load.batch) != expected or got != expected * bench.TIMES:
         return failed(

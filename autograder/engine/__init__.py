@@ -24,8 +24,8 @@ from autograder.engine.container import (
 )
 from autograder.engine.image import Image, Layer
 from autograder.engine.leftovers import removal, remove_job, remove_orphans
-from autograder.engine.owner import JOB, OWNER, this_process
 from autograder.errors import InfrastructureError, LearnerError
+from autograder.owner import JOB, OWNER, this_process
 from pivot.host import program as find_program
 
 __all__ = ["Container", "Engine", "Image", "Layer", "State", "Stopped"]

@@ -24,8 +24,8 @@ from autograder.commandline import PAUSES, CommandLine, raced
 from autograder.dockerfile import rewrite
 from autograder.engine.container import ULIMITS
 from autograder.engine.leftovers import end_build
-from autograder.engine.owner import JOB
 from autograder.errors import InfrastructureError, LearnerError
+from autograder.owner import JOB
 
 CONTEXT = 100 << 20  # bytes of the folder that are sent to the builder
 CONTEXT_FILES = 20_000

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psutil
 
 from autograder.commandline import CommandLine
-from autograder.engine.owner import JOB, OWNER, alive
+from autograder.owner import JOB, OWNER, alive
 
 
 def removal(program: str) -> list[str]:

@@ -46,8 +46,8 @@ def test_one_check_with_what_it_needs(notes: Path, hand_in: HandIn):
     ("name", "status", "sentence"),
     [
         ("nothing", 2, "no assignment 'nothing'. Known are: notes"),
-        ("notes/nothing", 2, "no public check 'notes/nothing'"),
-        ("notes/word", 2, "no public check 'notes/word'"),
+        ("notes/nothing", 2, "no check 'notes/nothing'"),
+        ("notes/word", 2, "'notes/word' is hidden"),
     ],
 )
 def test_what_does_not_exist(

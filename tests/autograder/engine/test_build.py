@@ -6,8 +6,8 @@ import time
 import pytest
 
 from autograder.engine import Engine, building
-from autograder.engine.owner import JOB, OWNER
 from autograder.errors import InfrastructureError, LearnerError
+from autograder.owner import JOB, OWNER
 
 pytestmark = pytest.mark.slow
 

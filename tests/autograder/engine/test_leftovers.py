@@ -10,7 +10,8 @@ import time
 import pytest
 from engines import leftovers
 
-from autograder.engine import Engine, owner
+from autograder import owner
+from autograder.engine import Engine
 
 JUDGE = """
 import sys, threading, time
