@@ -97,10 +97,9 @@ def check(
         public = [one.id for one in assignment.checks.values() if not one.hidden]
         wanted = public if name == assignment.name else [name]
         if not set(wanted) <= set(public):
-            hidden = name in assignment.checks
             why = (
                 f"{name!r} is hidden: it runs when your work is graded. You can run"
-                if hidden
+                if name in assignment.checks
                 else f"There is no check {name!r}. Known are"
             )
             raise assignments.UnknownAssignment(f"{why}: {', '.join(public)}.")
