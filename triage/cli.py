@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,7 @@ ModelOption = Annotated[
         help="A model file or a registered model, such as models:/triage@champion.",
     ),
 ]
+CHAMPION = "models:/triage@champion"
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object and nothing else.")
 ]
@@ -57,13 +59,59 @@ def data() -> None:
 
 
 @app.command()
+def snapshot() -> None:
+    """Keep TRIAGE_DATA in TRIAGE_HOME under its digest and print that; TRIAGE_DATA takes it as a source."""
+    from triage import snapshots
+
+    kept = snapshots.take()
+    err.print(f"Kept in {kept.path}")
+    print(kept)
+
+
+@app.command()
+def validate(
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="Data accepted before, such as sha256:DIGEST: its labels and lengths are the usual ones."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold TRIAGE_DATA against the schema and the data tests; exit 1 if anything is wrong."""
+    from triage.data import load, parse
+    from triage.schema import validate as judge
+
+    dataset = parse()
+    findings = judge(dataset, None if baseline is None else load(baseline))
+    if as_json:
+        found = [asdict(finding) for finding in findings]
+        print(
+            json.dumps(
+                {"data": dataset.name, "digest": dataset.digest, "findings": found}
+            )
+        )
+    else:
+        for finding in findings:
+            out.print(f"{finding.check}: {finding}")
+        if not findings:
+            out.print(
+                f"{dataset.name}: nothing wrong with {len(dataset.train):,} training and "
+                f"{len(dataset.test):,} test messages (sha256 {dataset.digest[:12]})"
+            )
+    raise typer.Exit(1 if findings else 0)
+
+
+@app.command()
 def train() -> None:
-    """Train a model on TRIAGE_DATA (the embedded tickets if unset) and keep it in TRIAGE_HOME."""
+    """Train a model on TRIAGE_DATA (the embedded tickets if unset); keep it and the data in TRIAGE_HOME."""
+    from triage import snapshots
     from triage.data import load
     from triage.model import TriageModel
 
     settings = Settings()
     dataset = load()
+    snapshots.take(dataset)  # what is learnt from is kept
     with err.status(f"Training on {len(dataset.train):,} messages from {dataset.name}"):
         model = TriageModel.fit(dataset)
     digest = model.save(settings.model)
@@ -115,6 +163,41 @@ def evaluate(model: ModelOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def behave(model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """Run the behavioural tests on messages from TRIAGE_DATA; exit 1 if a rate is below what is required."""
+    from triage.behaviour import check
+    from triage.data import load
+
+    dataset = load()
+    loaded, _ = load_model(model)
+    with err.status("Changing messages"):
+        results = check(loaded, dataset.test["text"].tolist())
+    passed = all(result.ok for result in results)
+    if as_json:
+        tests = [
+            {**asdict(result), "rate": round(result.rate, 4), "ok": result.ok}
+            for result in results
+        ]
+        print(json.dumps({"data": dataset.name, "ok": passed, "tests": tests}))
+        raise typer.Exit(0 if passed else 1)
+    table = Table("kind", "test", "passed", "rate", "required", "")
+    for result in results:
+        table.add_row(
+            result.kind,
+            result.name,
+            f"{result.passed}/{result.cases}",
+            f"{result.rate:.0%}",
+            f"{result.required:.0%}",
+            "ok" if result.ok else "FAILED",
+        )
+    out.print(table)
+    for result in results:
+        for failure in [] if result.ok else result.failures:
+            out.print(f"{result.name}: {failure}")
+    raise typer.Exit(0 if passed else 1)
+
+
+@app.command()
 def tracking(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
@@ -152,6 +235,114 @@ def register(
     out.print(
         f"Registered {registry.NAME} version {version} as {alias} at {settings.tracking_uri}"
     )
+
+
+@app.command()
+def gate(
+    candidate: Annotated[
+        str, typer.Option(help="The model that wants to be champion.")
+    ] = "models:/triage@candidate",
+    champion: Annotated[
+        str, typer.Option(help="The model to compare with.")
+    ] = CHAMPION,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Accuracy the candidate may lose overall, 0 to 1; 0.03 if not given."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare candidate and champion on the test split of TRIAGE_DATA; exit 0 to promote, 1 to refuse."""
+    from triage import registry
+    from triage.data import load
+    from triage.evaluate import evaluate as judge
+    from triage.gate import Decision, Policy, compare
+
+    policy = Policy() if margin is None else Policy(margin=margin)
+    dataset = load()
+    challenger, _ = load_model(candidate)
+    refuse_unknown_intents(challenger.card.intents, dataset)
+    # Only the default may be missing: a mistyped name must not read as "no champion yet".
+    if champion == CHAMPION and registry.champion(registry.connect()) is None:
+        reason = "there is no champion yet, so nothing to compare with"
+        decision = Decision(True, [reason], {})
+    else:
+        holder, _ = load_model(champion)
+        if not set(holder.card.intents) & set(dataset.test["category"]):
+            raise TriageError(
+                f"{champion} knows none of the intents of {dataset.name}. "
+                "Set TRIAGE_DATA to the data it is champion for."
+            )
+        with err.status(f"Judging both on {len(dataset.test):,} messages"):
+            decision = compare(
+                judge(holder, dataset.test), judge(challenger, dataset.test), policy
+            )
+    if as_json:
+        print(json.dumps(asdict(decision)))
+    else:
+        verdict = "Promote" if decision.promote else "Refuse"
+        out.print(f"{verdict}: {'; '.join(decision.reasons)}")
+    raise typer.Exit(0 if decision.promote else 1)
+
+
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Why, in a sentence; kept with the version.")
+]
+
+
+@app.command()
+def promote(
+    reason: ReasonOption,
+    version: Annotated[
+        str, typer.Argument(help="A version number or an alias.")
+    ] = "candidate",
+) -> None:
+    """Make a registered version the champion."""
+    from triage import registry
+
+    with mlflow_refusals():
+        move = registry.promote(version, reason)
+    if move.version == move.former:
+        out.print(f"Version {move.version} is the champion already; nothing changed")
+    else:
+        out.print(
+            f"Champion is version {move.version}, before it {move.former or 'none'}. Restart the services"
+        )
+
+
+@app.command()
+def rollback(reason: ReasonOption) -> None:
+    """Give the champion's place back to the version that the present one replaced."""
+    from triage import registry
+
+    with mlflow_refusals():
+        move = registry.rollback(reason)
+    out.print(
+        f"Champion is version {move.version} again, no longer {move.former}. Restart the services"
+    )
+
+
+@app.command()
+def lineage(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model's SHA-256, as in an answer, a version or an alias."
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a model was made of: data, code, run and encoder."""
+    from triage.lineage import trace
+
+    facts = trace(model).as_dict()
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        shown = ", ".join(value) if isinstance(value, list) else value
+        out.print(f"{name:15} {'not kept here' if shown is None else shown}")
 
 
 @app.command()
@@ -204,6 +395,27 @@ def predict(
         return
     for intent, confidence in choices:
         out.print(f"{confidence:6.1%}  {intent}")
+
+
+@app.command()
+def drift(
+    stack: Annotated[str, typer.Option(help="The deployed stack's name.")] = "triage",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare triage/deploy/cloudformation.yaml with what is deployed; exit 1 where they differ."""
+    from triage.deploy.deployed import Account
+    from triage.deploy.drift import drift as differing
+
+    found = differing(Account(stack))
+    if as_json:
+        print(json.dumps([vars(difference) for difference in found], default=str))
+    elif found:
+        out.print(f"Stack {stack}: - what the file says, + what is deployed")
+        for difference in found:
+            out.print(str(difference))
+    else:
+        out.print(f"Stack {stack} is what the file says.")
+    raise typer.Exit(1 if found else 0)
 
 
 def load_model(source: str | None) -> "tuple[TriageModel, str]":

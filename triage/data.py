@@ -1,8 +1,8 @@
-"""Labelled messages: the embedded tickets, BANKING77, or any folder with the same two files.
+"""Labelled messages: the embedded tickets, BANKING77, a snapshot, or any folder with the same two files.
 
 A data set is a folder with `train.csv` and `test.csv`, UTF-8, with the columns `text` and `category`.
 What else is in the files is kept (the tickets also carry `style`). Nothing enters training before it has
-passed `read_split`.
+passed `check_split`.
 """
 
 import csv
@@ -22,6 +22,8 @@ from triage.settings import Settings
 
 TICKETS = Path(__file__).parent / "tickets"
 SPLITS = ("train", "test")
+SNAPSHOT = "sha256:"
+"""What a source begins with if it names its content (see `triage.snapshots`)."""
 FOLDS = 5
 """Each intent needs this many training messages, because calibration cuts them into as many folds."""
 
@@ -46,6 +48,8 @@ class Dataset:
     test: pd.DataFrame
     digest: str
     """SHA-256 over both files: the same digest means the same data, whatever the folder is called."""
+    folder: Path | None = None
+    """Where the files are; None for what was never read from files."""
 
     @property
     def intents(self) -> list[str]:
@@ -54,31 +58,53 @@ class Dataset:
 
 
 def load(source: str | Path | None = None) -> Dataset:
-    """Load a data set: a folder, `banking77`, or (None and no `TRIAGE_DATA`) the embedded tickets.
+    """Load a data set: a folder, `banking77`, a snapshot `sha256:DIGEST`, or the embedded tickets.
 
-    Raises TriageError, naming file and row, for anything that is missing or malformed.
+    The tickets are what None means where there is no `TRIAGE_DATA`. Raises TriageError, naming file and
+    row, for anything that is missing or malformed.
     """
+    return check(parse(source))
+
+
+def parse(source: str | Path | None = None) -> Dataset:
+    """The two tables as they are: what `load` would refuse for its content is read, and can be reported."""
     source = source or Settings().data
     if source is None:
-        return read_folder(TICKETS, name="tickets")
+        return parse_folder(TICKETS, name="tickets")
+    if str(source).startswith(SNAPSHOT):
+        from triage import snapshots  # which reads data with this module
+
+        return snapshots.read(str(source))
     if str(source) == "banking77" and not Path(source).is_dir():
-        return read_folder(banking77_folder(), name="banking77")
-    return read_folder(Path(source), name=Path(source).resolve().name)
+        return parse_folder(banking77_folder(), name="banking77")
+    return parse_folder(Path(source), name=Path(source).resolve().name)
 
 
 def read_folder(folder: Path, name: str) -> Dataset:
     """Read and check both splits of a folder."""
+    return check(parse_folder(folder, name))
+
+
+def check(dataset: Dataset) -> Dataset:
+    """The same data set, or TriageError if a classifier could not be trained and judged on it."""
+    for split in SPLITS:
+        check_split(getattr(dataset, split), f"{dataset.folder}/{split}.csv")
+    check_intents(dataset)
+    return dataset
+
+
+def parse_folder(folder: Path, name: str) -> Dataset:
+    """Both splits of a folder, as tables of which nothing is known yet."""
     if not folder.is_dir():
         raise TriageError(
             f"No data folder at {folder}. Set TRIAGE_DATA to a folder with train.csv and test.csv."
         )
     contents = {split: read_bytes(folder / f"{split}.csv") for split in SPLITS}
     train, test = (
-        read_split(contents[split], folder / f"{split}.csv") for split in SPLITS
+        parse_split(contents[split], folder / f"{split}.csv") for split in SPLITS
     )
-    check_intents(train, test, folder)
     digest = digest_of(hashlib.sha256(contents[split]).hexdigest() for split in SPLITS)
-    return Dataset(name, train, test, digest)
+    return Dataset(name, train, test, digest, folder)
 
 
 def digest_of(split_digests: Iterable[str]) -> str:
@@ -101,8 +127,8 @@ def read_bytes(path: Path) -> bytes:
         raise TriageError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def read_split(content: bytes, path: Path) -> pd.DataFrame:
-    """Parse one CSV file and refuse it unless every row has a text and a category."""
+def parse_split(content: bytes, path: Path) -> pd.DataFrame:
+    """One CSV file as a table of strings; refuse what is no table, or one without rows."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,40 +152,45 @@ def read_split(content: bytes, path: Path) -> pd.DataFrame:
         raise TriageError(
             f"{path} has more fields in its rows than names in its header. Name each column."
         )
+    if frame.empty:
+        raise TriageError(f"{path} has a header and no messages.")
+    if "category" in frame:
+        frame["category"] = frame["category"].str.strip()
+    return frame
+
+
+def check_split(frame: pd.DataFrame, path: str) -> None:
+    """Refuse a table unless every row has a text and a category."""
     missing = {"text", "category"} - set(frame.columns)
     if missing:
         raise TriageError(
             f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(sorted(missing))}; "
             f"it has {', '.join(map(str, frame.columns))}. The header must name text and category."
         )
-    if frame.empty:
-        raise TriageError(f"{path} has a header and no messages.")
     for column in ("text", "category"):
         blank = frame.index[frame[column].str.strip() == ""]
         if len(blank):
             raise TriageError(
                 f"{path}, record {blank[0] + 1}: {column} is empty. Fill it or remove the record."
             )
-    frame["category"] = frame["category"].str.strip()
-    return frame
 
 
-def check_intents(train: pd.DataFrame, test: pd.DataFrame, folder: Path) -> None:
+def check_intents(dataset: Dataset) -> None:
     """Refuse data that no classifier could be trained or judged on."""
-    counts = train["category"].value_counts()
+    counts = dataset.train["category"].value_counts()
     if len(counts) < 2:
         raise TriageError(
-            f"{folder / 'train.csv'} has one category. Triage needs at least two to choose from."
+            f"{dataset.folder}/train.csv has one category. Triage needs at least two to choose from."
         )
     if counts.min() < FOLDS:
         raise TriageError(
-            f"{folder / 'train.csv'} has {counts.min()} messages for {counts.idxmin()!r}. "
+            f"{dataset.folder}/train.csv has {counts.min()} messages for {counts.idxmin()!r}. "
             f"Calibration needs at least {FOLDS} for each category."
         )
-    unknown = sorted(set(test["category"]) - set(counts.index))
+    unknown = sorted(set(dataset.test["category"]) - set(counts.index))
     if unknown:
         raise TriageError(
-            f"{folder / 'test.csv'} has categories that train.csv never shows: {', '.join(unknown[:5])}. "
+            f"{dataset.folder}/test.csv has categories that train.csv never shows: {', '.join(unknown[:5])}. "
             "Check the spelling, or add training messages."
         )
 

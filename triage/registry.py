@@ -7,6 +7,8 @@ a name that can be moved; services ask for the name, never for a number.
 import os
 import re
 import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,19 +22,25 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import httpx
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
+from triage import snapshots
+from triage.data import SNAPSHOT
 from triage.encoder import Encoder
 from triage.errors import TriageError
 from triage.evaluate import Report
 from triage.files import sha256
 from triage.model import TriageModel
+from triage.revision import code_digest, git_commit
 from triage.settings import Settings
 
 NAME = "triage"
 PACKAGE = Path(__file__).parent
+FORMER = "promoted_from"
+"""The tag that says which version a champion replaced; empty if it was the first."""
 
 # region packaging
 REQUIREMENTS = [
@@ -131,7 +139,7 @@ def register(
     check_alias(alias)
     model = TriageModel.load(model_file)  # refuses a damaged file
     client = connect(uri)
-    mlflow.set_experiment(NAME)
+    use_experiment(client)
     with mlflow.start_run():
         mlflow.log_params(
             {"penalty": model.card.penalty, "temperature": model.card.temperature}
@@ -139,6 +147,8 @@ def register(
         mlflow.log_params(
             {"data": model.card.data, "data_digest": model.card.data_digest}
         )
+        mlflow.log_param("snapshot", kept_snapshot(model.card.data_digest))
+        mlflow.log_params({"git_commit": git_commit(), "code_digest": code_digest()})
         mlflow.log_param("encoder_sha256", model.card.encoder_sha256)
         mlflow.log_param("model_sha256", sha256(model_file))
         mlflow.log_metric("held_out_accuracy", model.card.held_out_accuracy)
@@ -162,6 +172,101 @@ def register(
 
 
 # endregion register
+
+
+def use_experiment(client: mlflow.MlflowClient) -> None:
+    """Record under our name. Without a server the files go beside the database, not to the current folder."""
+    file = client.tracking_uri.removeprefix("sqlite:///")
+    if file != client.tracking_uri and not client.get_experiment_by_name(NAME):
+        folder = Path(file).resolve().parent / "mlartifacts"
+        client.create_experiment(NAME, artifact_location=folder.as_uri())
+    mlflow.set_experiment(NAME)
+
+
+def kept_snapshot(digest: str) -> str:
+    """`sha256:DIGEST` if the data can be read back from here, else `none`."""
+    try:
+        snapshots.find(digest)
+    except TriageError:
+        return "none"
+    return f"{SNAPSHOT}{digest}"
+
+
+def resolve(client: mlflow.MlflowClient, which: str | int) -> ModelVersion:
+    """The version with this number or alias; TriageError if the registry has none."""
+    try:
+        if str(which).isdecimal():
+            return client.get_model_version(NAME, str(which))
+        check_alias(str(which))
+        return client.get_model_version_by_alias(NAME, str(which))
+    except MlflowException as error:
+        raise TriageError(
+            f"The registry has no version {which!s} of {NAME} ({first_line(error)}). "
+            "Register one with `python -m triage register`."
+        ) from error
+
+
+def champion(client: mlflow.MlflowClient) -> int | None:
+    """The version that takes the traffic, or None if there is no such alias."""
+    registered = client.search_registered_models(f"name = '{NAME}'")
+    aliases = registered[0].aliases if registered else {}
+    return int(aliases["champion"]) if "champion" in aliases else None
+
+
+# region promote
+@dataclass(frozen=True)
+class Move:
+    """Who is champion now, and who was before."""
+
+    version: int
+    former: int | None
+
+
+def promote(which: str | int, reason: str, uri: str | None = None) -> Move:
+    """Make a version (number or alias) champion; note who it replaced, why and when."""
+    require_reason(reason)
+    client = connect(uri)
+    version, former = int(resolve(client, which).version), champion(client)
+    if version != former:  # a repeated call must not make it its own predecessor
+        note(client, version, "promoted", reason)
+        client.set_model_version_tag(NAME, str(version), FORMER, str(former or ""))
+        client.set_registered_model_alias(NAME, "champion", str(version))
+    return Move(version, former)
+
+
+def rollback(reason: str, uri: str | None = None) -> Move:
+    """Give `champion` back to the version that the present one replaced."""
+    require_reason(reason)
+    client = connect(uri)
+    former = champion(client)
+    if former is None:
+        raise TriageError(f"{NAME} has no champion, so there is nothing to roll back.")
+    before = client.get_model_version(NAME, str(former)).tags.get(FORMER)
+    if not before:
+        raise TriageError(
+            f"Version {former} replaced no other by `promote`. "
+            "Name the one you want: `python -m triage promote VERSION --reason ...`."
+        )
+    note(client, former, "rolled_back", reason)
+    client.set_registered_model_alias(NAME, "champion", before)
+    return Move(int(before), former)
+
+
+def note(client: mlflow.MlflowClient, version: int, event: str, reason: str) -> None:
+    """Write `event`_reason and `event`_at (UTC) on a version."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    client.set_model_version_tag(NAME, str(version), f"{event}_reason", reason)
+    client.set_model_version_tag(NAME, str(version), f"{event}_at", now)
+
+
+# endregion promote
+
+
+def require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise TriageError(
+            "The reason is empty. Say in a sentence why the champion changes."
+        )
 
 
 def fetch(model_uri: str, folder: Path, uri: str | None = None) -> Path:

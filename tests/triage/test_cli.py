@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,9 +13,12 @@ import time
 from pathlib import Path
 
 import httpx
+import mlflow
+import pandas as pd
 import pytest
 
 from triage.cli import refuse_taken
+from triage.files import sha256
 
 from .conftest import free_port, running, wait_until_up
 
@@ -124,6 +128,14 @@ def test_predict(home: Path) -> None:
         (["register", "--alias", "a b"], {}, "cannot be an alias"),
         (["predict", "hi", "--model", "x" * 300], {}, "File name too long"),
         (["predict", "hi", "--model", "[red]"], {}, "No model at [red]"),
+        (["data"], {"TRIAGE_DATA": "sha256:0123456"}, "No snapshot sha256:0123456"),
+        (["validate"], {"TRIAGE_DATA": "nowhere"}, "No data folder at nowhere"),
+        (["validate", "--baseline", "sha256:x"], {}, "is no digest"),
+        (["snapshot"], {"TRIAGE_DATA": "nowhere"}, "No data folder at nowhere"),
+        (["promote", "--reason", " "], {}, "The reason is empty"),
+        (["promote", "--reason", "x"], {}, "No MLflow server answers"),
+        (["rollback", "--reason", "x"], {}, "No MLflow server answers"),
+        (["lineage", "champion"], {}, "No MLflow server answers"),
     ],
 )
 def test_trouble_is_one_sentence(
@@ -226,3 +238,68 @@ def test_sigterm_under_load_drops_nothing(home: Path, tmp_path: Path) -> None:
         )  # ended as asked, after draining
     assert readiness[-1] == 503
     assert set(outcomes) == {200}, log.read_text()
+
+
+def test_snapshot_prints_a_source_that_outlives_the_folder(
+    home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(home / "data", tmp_path / "desk")
+    kept = triage("snapshot", folder=tmp_path, TRIAGE_DATA="desk")
+    assert kept.returncode == 0, kept.stderr
+    source = kept.stdout.strip()
+    shutil.rmtree(tmp_path / "desk")
+    read = triage("data", folder=tmp_path, TRIAGE_DATA=source)
+    assert read.stdout.startswith("desk: 152 training and 60 test messages")
+    assert source.removeprefix("sha256:")[:12] in read.stdout
+
+
+def test_train_keeps_what_it_learnt_from(home: Path) -> None:
+    [folder] = (home / ".triage" / "snapshots").iterdir()
+    for name in ("train.csv", "test.csv"):
+        assert (folder / name).read_bytes() == (home / "data" / name).read_bytes()
+
+
+def test_validate_refuses_a_leak_with_exit_status_1(home: Path, tmp_path: Path) -> None:
+    good = triage("validate", folder=home, TRIAGE_DATA="data")
+    assert good.returncode == 0, good.stderr
+    assert "nothing wrong" in good.stdout
+    shutil.copytree(home / "data", tmp_path / "desk")
+    rows = pd.read_csv(tmp_path / "desk" / "train.csv").head(3)
+    rows.to_csv(tmp_path / "desk" / "test.csv", mode="a", header=False, index=False)
+    leaking = triage(
+        *("validate", "--baseline", str(home / "data"), "--json"),
+        folder=tmp_path,
+        TRIAGE_DATA="desk",
+    )
+    assert leaking.returncode == 1, leaking.stderr
+    [found] = json.loads(leaking.stdout)["findings"]
+    assert (found["check"], found["split"], found["count"]) == ("leak", "test", 3)
+    said = triage("validate", folder=tmp_path, TRIAGE_DATA="desk")
+    assert said.returncode == 1
+    assert said.stdout.startswith("leak: test.csv has messages of train.csv in")
+
+
+def test_promote_roll_back_and_trace(home: Path, tmp_path: Path) -> None:
+    settings = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+        "TRIAGE_DATA": str(home / "data"),
+        "TRIAGE_HOME": str(home / ".triage"),
+    }
+
+    def said(*arguments: str) -> str:
+        result = triage(*arguments, folder=tmp_path, **settings)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    said("register")
+    client = mlflow.MlflowClient(settings["MLFLOW_TRACKING_URI"])
+    client.create_model_version("triage", "file:/nowhere")
+    assert "Champion is version 1, before it none" in said("promote", "--reason", "a")
+    assert "version 2, before it 1" in said("promote", "2", "--reason", "b")
+    assert "Champion is version 1 again" in said("rollback", "--reason", "slow")
+    digest = sha256(home / ".triage" / "model.safetensors")
+    found = json.loads(said("lineage", digest[:12], "--json"))
+    assert (found["version"], found["model_sha256"]) == (1, digest)
+    assert Path(found["snapshot"]).name == found["data_digest"]
+    shown = said("lineage", "champion")
+    assert "version         1\naliases         candidate, champion\n" in shown

@@ -1,5 +1,6 @@
 """The record of a model, against a real MLflow server."""
 
+import shutil
 from pathlib import Path
 
 import httpx
@@ -8,13 +9,14 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from triage import registry
+from triage import data, registry, revision, snapshots
 from triage.data import Dataset
 from triage.encoder import Encoder
 from triage.errors import TriageError
 from triage.evaluate import Report, evaluate
 from triage.files import sha256
 from triage.model import TriageModel
+from triage.registry import Move
 
 pytestmark = pytest.mark.slow
 
@@ -218,3 +220,153 @@ def test_the_checksum_is_stored_with_the_version(
     registry.connect(tracking_uri)
     info = mlflow.models.get_model_info(f"models:/triage/{version}")
     assert info.metadata == {"sha256": sha256(model_file)}
+
+
+@pytest.fixture(scope="module")
+def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow takes seconds to make its tables, so they are made once and copied."""
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_registered_models()
+    return path
+
+
+@pytest.fixture
+def empty_registry(blank_database: Path, tmp_path: Path) -> str:
+    """A registry of this test's own, where nobody is champion yet."""
+    return f"sqlite:///{shutil.copy(blank_database, tmp_path)}"
+
+
+def add_versions(uri: str, count: int) -> mlflow.MlflowClient:
+    client = mlflow.MlflowClient(uri)
+    client.create_registered_model(registry.NAME)
+    for _ in range(count):
+        client.create_model_version(registry.NAME, "file:/nowhere")
+    client.set_registered_model_alias(registry.NAME, "candidate", str(count))
+    return client
+
+
+def test_a_run_names_the_code_and_the_kept_data(
+    tracking_uri: str,
+    tickets: Dataset,
+    encoder: Encoder,
+    report: Report,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    for name in ("train", "test"):
+        rows = getattr(tickets, name)
+        rows = rows[rows["category"].isin(["delivery_late", "invoice_request"])]
+        rows.to_csv(folder / f"{name}.csv", index=False)
+    desk = data.load(folder)
+    model = TriageModel.fit(desk, encoder)
+    model.save(tmp_path / "model.safetensors")
+
+    def params() -> dict[str, str]:
+        number = registry.register(
+            tmp_path / "model.safetensors", report, "candidate", tracking_uri
+        )
+        client = mlflow.MlflowClient(tracking_uri)
+        version = client.get_model_version(registry.NAME, str(number))
+        return client.get_run(version.run_id).data.params
+
+    assert params()["snapshot"] == "none"
+    kept = snapshots.take(desk)
+    written = params()
+    assert written["snapshot"] == str(kept) == f"sha256:{desk.digest}"
+    assert written["git_commit"] == revision.git_commit()
+    assert written["code_digest"] == revision.code_digest()
+
+
+def test_promotions_are_undone_one_by_one(empty_registry: str) -> None:
+    client = add_versions(empty_registry, 3)
+    assert registry.promote(1, "the first", empty_registry) == Move(1, None)
+    assert registry.promote("2", "better", empty_registry) == Move(2, 1)
+    assert registry.promote("candidate", "better still", empty_registry) == Move(3, 2)
+    assert registry.rollback("slow", empty_registry) == Move(2, 3)
+    assert registry.rollback("also slow", empty_registry) == Move(1, 2)
+    with pytest.raises(TriageError, match="replaced no other"):
+        registry.rollback("and this?", empty_registry)
+    assert registry.champion(client) == 1
+    tags = client.get_model_version(registry.NAME, "3").tags
+    assert tags["promoted_from"] == "2"
+    assert tags["promoted_reason"] == "better still"
+    assert tags["rolled_back_reason"] == "slow"
+    assert tags["promoted_at"] <= tags["rolled_back_at"]
+
+
+def test_promoting_the_champion_again_keeps_the_way_back(empty_registry: str) -> None:
+    client = add_versions(empty_registry, 2)
+    registry.promote(1, "the first", empty_registry)
+    registry.promote(2, "better", empty_registry)
+    before = client.get_model_version(registry.NAME, "2").tags
+    assert registry.promote(2, "a job ran twice", empty_registry) == Move(2, 2)
+    assert client.get_model_version(registry.NAME, "2").tags == before
+    assert registry.rollback("slow", empty_registry) == Move(1, 2)
+
+
+def test_after_a_rollback_the_way_back_is_not_forward(empty_registry: str) -> None:
+    client = add_versions(empty_registry, 2)
+    registry.promote(1, "the first", empty_registry)
+    registry.promote(2, "better", empty_registry)
+    registry.rollback("slow", empty_registry)
+    with pytest.raises(TriageError, match="replaced no other"):
+        registry.rollback("the page came up again", empty_registry)
+    assert registry.champion(client) == 1
+
+
+@pytest.mark.parametrize("which", ["99", "nobody", "a b", "0"])
+def test_promoting_what_is_not_there_moves_nothing(
+    empty_registry: str, which: str
+) -> None:
+    client = add_versions(empty_registry, 1)
+    registry.promote(1, "the first", empty_registry)
+    with pytest.raises(TriageError) as refusal:
+        registry.promote(which, "better", empty_registry)
+    assert "\n" not in str(refusal.value)
+    assert registry.champion(client) == 1
+
+
+def test_a_champion_changes_for_a_reason(empty_registry: str) -> None:
+    client = add_versions(empty_registry, 1)
+    for move in (registry.rollback, lambda *rest: registry.promote(1, *rest)):
+        with pytest.raises(TriageError, match="reason is empty"):
+            move("  ", empty_registry)
+    assert registry.champion(client) is None
+
+
+def test_without_a_champion_there_is_nothing_to_roll_back(empty_registry: str) -> None:
+    with pytest.raises(TriageError, match="no champion"):
+        registry.rollback("slow", empty_registry)
+
+
+def test_a_promotion_that_fails_half_way_leaves_the_champion(
+    empty_registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = add_versions(empty_registry, 2)
+    registry.promote(1, "the first", empty_registry)
+
+    def broken(*_: object) -> None:
+        raise MlflowException("the server went away")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_registered_model_alias", broken)
+    with pytest.raises(MlflowException):
+        registry.promote(2, "better", empty_registry)
+    assert registry.champion(client) == 1
+
+
+def test_without_a_server_the_files_lie_beside_the_database(
+    model_file: Path,
+    report: Report,
+    blank_database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    uri = f"sqlite:///{shutil.copy(blank_database, tmp_path)}"
+    registry.register(model_file, report, "candidate", uri)
+    assert not list((tmp_path / "elsewhere").iterdir())
+    found = registry.fetch("models:/triage@candidate", tmp_path / "fetched", uri)
+    assert sha256(found) == sha256(model_file)
+    assert (tmp_path / "mlartifacts").is_dir()
