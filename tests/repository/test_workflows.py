@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 # What a job may write, and nothing else.
 WRITES = {
+    ("model", "promote"): {"id-token"},
     ("publish", "deploy"): {"pages", "id-token"},
     ("nightly", "report"): {"issues"},
 }
@@ -25,7 +26,12 @@ def steps(path):
 
 
 def test_there_is_one_workflow_for_each_purpose():
-    assert [path.stem for path in WORKFLOWS] == ["nightly", "publish", "tests"]
+    assert [path.stem for path in WORKFLOWS] == [
+        "model",
+        "nightly",
+        "publish",
+        "tests",
+    ]
 
 
 @EACH
