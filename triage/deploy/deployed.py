@@ -7,7 +7,13 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from triage.deploy.cloudformation import snake
-from triage.deploy.facts import Facts, allowed, grants, refuses_plain_http
+from triage.deploy.facts import (
+    Facts,
+    allowed,
+    container_facts,
+    grants,
+    refuses_plain_http,
+)
 from triage.errors import TriageError
 
 
@@ -169,13 +175,7 @@ def task(ecs: Any, known: dict[str, str]) -> Facts:
         "task memory": int(body.get("memory", 0)),
         "task runs as": body.get("taskRoleArn"),
         "task is started by": body.get("executionRoleArn"),
-        "image": container["image"],
-        "command": " ".join(container["command"]),
-        "environment": {
-            item["name"]: item["value"] for item in container["environment"]
-        },
-        "port": [mapping["containerPort"] for mapping in container["portMappings"]],
-        "logs go to": container["logConfiguration"]["options"]["awslogs-group"],
+        **container_facts(container),
     }
 
 

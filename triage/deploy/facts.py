@@ -89,6 +89,19 @@ def grants(
     return sorted([*takers, *lines, *(f"all of {arn}" for arn in managed)])
 
 
+def container_facts(definition: Mapping[str, Any]) -> Facts:
+    """What a container definition states, in the spelling of ECS, which Terraform passes on as it is."""
+    return {
+        "image": definition["image"],
+        "command": " ".join(definition["command"]),
+        "environment": {
+            item["name"]: item["value"] for item in definition["environment"]
+        },
+        "port": [mapping["containerPort"] for mapping in definition["portMappings"]],
+        "logs go to": definition["logConfiguration"]["options"]["awslogs-group"],
+    }
+
+
 def refuses_plain_http(document: Mapping[str, Any], bucket_arn: str) -> bool:
     """Whether a bucket policy denies everybody everything that does not come over TLS."""
     return any(

@@ -12,7 +12,13 @@ from typing import Any
 
 import hcl2
 
-from triage.deploy.facts import Facts, allowed, grants, refuses_plain_http
+from triage.deploy.facts import (
+    Facts,
+    allowed,
+    container_facts,
+    grants,
+    refuses_plain_http,
+)
 from triage.errors import TriageError
 
 FOLDER = Path(__file__).parent / "terraform"
@@ -247,13 +253,7 @@ def task(body: dict[str, Any]) -> Facts:
         "task memory": int(body["memory"]),
         "task runs as": body["task_role_arn"],
         "task is started by": body["execution_role_arn"],
-        "image": container["image"],
-        "command": " ".join(container["command"]),
-        "environment": {
-            item["name"]: item["value"] for item in container["environment"]
-        },
-        "port": [mapping["containerPort"] for mapping in container["portMappings"]],
-        "logs go to": container["logConfiguration"]["options"]["awslogs-group"],
+        **container_facts(container),
     }
 
 
