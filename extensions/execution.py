@@ -29,17 +29,25 @@ def code_digest(root: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _configure(app: Sphinx, config: Config) -> None:
-    for name in [
-        name for name in os.environ if name.startswith(("TRIAGE_", "MLFLOW_"))
-    ]:
-        del os.environ[name]  # the book shows the embedded data, the default settings
+def cache_folder(root: Path, output: Path) -> Path:
+    """Where pages executed with the code as it is now are kept; `output` is the folder of the built site."""
+    return output.parent / ".jupyter_cache" / code_digest(root)
+
+
+def settle_environment() -> None:
+    """The book shows the embedded data and the default settings, whatever this shell is set to."""
+    for name in [n for n in os.environ if n.startswith(("TRIAGE_", "MLFLOW_"))]:
+        del os.environ[name]
     # A page may import torch before triage, which sets this (see triage/__init__.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _configure(app: Sphinx, config: Config) -> None:
+    settle_environment()
     # A kernel on plain TCP can be overheard on a shared machine, and says so once per page.
     KernelManager.transport_encryption.default_value = "auto"
-    caches = Path(app.outdir).parent / ".jupyter_cache"
-    config.nb_execution_cache_path = str(caches / code_digest(Path(app.srcdir)))
+    cache = cache_folder(Path(app.srcdir), Path(app.outdir))
+    config.nb_execution_cache_path = str(cache)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

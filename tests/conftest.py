@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from executed import findings, output  # noqa: F401  fixtures
 from unavailable import unavailable
 
 from pivot.capabilities import CAPABILITIES, Part, find

@@ -1,0 +1,99 @@
+"""Execute the book's pages side by side, and keep what they showed for the build.
+
+    python -m extensions.execute
+
+Jupyter Book executes one page after the other; this runs as many at once as there are cores. A page runs as
+the notebook its readers get, in an empty folder. What it showed goes where the build looks first, so that
+Sphinx only has to render. A page with a finding is not kept: the build runs it again, and speaks of it.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
+from myst_nb.core.read import read_myst_markdown_notebook
+from nbformat import NotebookNode
+from rich.progress import track
+
+from autograder.notebooks import Report, run_notebook
+from extensions.execution import cache_folder, settle_environment
+from extensions.notebooks import Book, learner_notebook
+from extensions.page_contract import toc_files
+
+ROOT = Path(__file__).parents[1]
+
+
+def execute(root: Path, cache_path: Path) -> Iterator[tuple[Path, Report]]:
+    """Run every page that the cache lacks, one a core; yields each with its report when it has ended."""
+    cache = get_cache(cache_path)
+    chapters = [path for path in toc_files(root) if path.parent != root]
+    missing = [path for path in chapters if not is_kept(cache, path)]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        running = {pool.submit(run_page, path, root): path for path in missing}
+        for future in as_completed(running):
+            report, seconds = future.result()
+            if report.ok:
+                keep(cache, running[future], report, seconds)
+            yield running[future], report
+
+
+def run_page(path: Path, root: Path) -> tuple[Report, float]:
+    """Run one page in an empty folder: what it showed, and how many seconds it took."""
+    settle_environment()
+    book = Book.read(root, root / "chapters")
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="page-") as folder:
+        notebook = Path(folder) / f"{path.stem}.ipynb"
+        nbformat.write(learner_notebook(book.pages[path.resolve()], book), notebook)
+        work = Path(folder) / "work"
+        work.mkdir()
+        report = run_notebook(notebook, work)
+    return report, time.monotonic() - start
+
+
+def as_the_build_reads_it(path: Path) -> NotebookNode:
+    """The page as a notebook without outputs: the cache compares code cells and their metadata."""
+    return read_myst_markdown_notebook(path.read_text("utf-8"))
+
+
+def is_kept(cache: JupyterCacheAbstract, path: Path) -> bool:
+    try:
+        cache.match_cache_notebook(as_the_build_reads_it(path))
+    except KeyError:
+        return False
+    return True
+
+
+def keep(
+    cache: JupyterCacheAbstract, path: Path, report: Report, seconds: float
+) -> None:
+    """Put what an executed page showed where the build of the book finds it."""
+    notebook = as_the_build_reads_it(path)
+    pairs = zip(code_cells(notebook), code_cells(report.notebook), strict=True)
+    for cell, executed in pairs:
+        cell.outputs = executed.outputs
+        cell.execution_count = executed.execution_count
+    record = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
+    cache.cache_notebook_bundle(record, check_validity=False, overwrite=True)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def main() -> None:
+    """Fill the cache of the checkout's own book; whether a page fails is for the build to say."""
+    pages = execute(ROOT, cache_folder(ROOT, ROOT / "_build" / "html"))
+    for _ in track(pages, "Executing pages", transient=True):
+        pass
+
+
+if __name__ == "__main__":
+    main()
