@@ -26,7 +26,7 @@ echo "Another place: make setup PYTHON=/path/to/python3"; \
 exit 2
 endef
 
-.PHONY: help setup book serve notebooks classroom test quick check format bench data tracking lock system clean
+.PHONY: help setup book serve notebooks classroom test quick check format bench data tracking retrain lock system clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 book: setup ## Execute every page and build the site into _build/html
+	.venv/bin/python -m extensions.execute
 	.venv/bin/jupyter-book build --warningiserror --nitpick --keep-going .
 
 serve: book ## Build the site, then serve it on this machine (PORT=8000)
@@ -78,6 +79,9 @@ data: setup ## Check the data TRIAGE_DATA names; banking77 is downloaded once
 
 tracking: setup ## Start MLflow's tracking server on sqlite
 	.venv/bin/python -m triage tracking
+
+retrain: setup ## Train on TRIAGE_DATA, compare with the champion, promote or refuse (needs make tracking)
+	.venv/bin/python -m triage retrain
 
 lock: setup ## Write requirements.lock from pyproject.toml (UPGRADE=1: with the newest versions)
 	.venv/bin/uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 \

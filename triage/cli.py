@@ -256,34 +256,86 @@ def gate(
     """Compare candidate and champion on the test split of TRIAGE_DATA; exit 0 to promote, 1 to refuse."""
     from triage import registry
     from triage.data import load
-    from triage.evaluate import evaluate as judge
-    from triage.gate import Decision, Policy, compare
+    from triage.gate import Policy, contest
 
     policy = Policy() if margin is None else Policy(margin=margin)
     dataset = load()
     challenger, _ = load_model(candidate)
     refuse_unknown_intents(challenger.card.intents, dataset)
+    holder = None
     # Only the default may be missing: a mistyped name must not read as "no champion yet".
-    if champion == CHAMPION and registry.champion(registry.connect()) is None:
-        reason = "there is no champion yet, so nothing to compare with"
-        decision = Decision(True, [reason], {})
-    else:
+    if champion != CHAMPION or registry.champion(registry.connect()) is not None:
         holder, _ = load_model(champion)
-        if not set(holder.card.intents) & set(dataset.test["category"]):
-            raise TriageError(
-                f"{champion} knows none of the intents of {dataset.name}. "
-                "Set TRIAGE_DATA to the data it is champion for."
-            )
-        with err.status(f"Judging both on {len(dataset.test):,} messages"):
-            decision = compare(
-                judge(holder, dataset.test), judge(challenger, dataset.test), policy
-            )
+    with err.status(f"Judging on {len(dataset.test):,} messages"):
+        _, decision = contest(challenger, holder, dataset, policy)
     if as_json:
         print(json.dumps(asdict(decision)))
     else:
         verdict = "Promote" if decision.promote else "Refuse"
         out.print(f"{verdict}: {'; '.join(decision.reasons)}")
     raise typer.Exit(0 if decision.promote else 1)
+
+
+@app.command()
+def due(
+    recent: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV file with a column text: messages from production, no labels needed."
+        ),
+    ] = None,
+    days: Annotated[
+        int, typer.Option(min=1, help="The age at which a champion is trained again.")
+    ] = 30,
+) -> None:
+    """Say why a retraining is due; exit 0 if it is, 1 if nothing speaks for it."""
+    from triage.data import parse_split, read_bytes
+    from triage.due import reasons_to_retrain
+
+    messages: list[str] = []
+    if recent is not None:
+        table = parse_split(read_bytes(recent), recent)
+        if "text" not in table:
+            raise TriageError(f"{recent} has no column text.")
+        messages = table["text"].tolist()
+    reasons = reasons_to_retrain(messages, days)
+    out.print("; ".join(reasons) or "Nothing speaks for a retraining.")
+    raise typer.Exit(0 if reasons else 1)
+
+
+@app.command()
+def retrain(
+    reason: Annotated[
+        str, typer.Option(help="Why, in a sentence; kept with a promotion.")
+    ] = "retrained",
+) -> None:
+    """Run the Kubeflow pipeline here, from TRIAGE_DATA to a promotion; exit 0 unless it is refused (1)."""
+    from triage import pipeline, registry
+
+    registry.connect()  # before the minutes, not after them
+    try:
+        with err.status("Starting") as status:
+            outcome = pipeline.run(reason, status.update)
+    except pipeline.Refused as refusal:
+        out.print(f"Refused: {refusal}")
+        raise typer.Exit(1) from refusal
+    out.print(
+        f"{outcome.ending.capitalize()} version {outcome.version}: {'; '.join(outcome.reasons)}"
+    )
+    raise typer.Exit(1 if outcome.ending == "refused" else 0)
+
+
+@app.command()
+def pipeline(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(
+        "retrain-triage.yaml"
+    ),
+) -> None:
+    """Write the retraining as YAML for Kubeflow Pipelines; TRIAGE_IMAGE names the image of its steps."""
+    from triage.pipeline import write
+
+    write(file)
+    out.print(f"Wrote {file}")
 
 
 ReasonOption = Annotated[

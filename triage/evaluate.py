@@ -40,6 +40,11 @@ class Report:
     answers: pd.DataFrame
     """One row a message: text, category, intent, confidence."""
 
+    @property
+    def intents(self) -> list[str]:
+        """Every intent the model knows, in its order."""
+        return self.confusion.index.tolist()
+
     def summary(self) -> dict:
         """The figures as plain JSON types."""
         summary = {
@@ -86,13 +91,16 @@ def evaluate(model: TriageModel, messages: pd.DataFrame) -> Report:
         intent=[prediction.intent for prediction in predictions],
         confidence=[prediction.confidence for prediction in predictions],
     ).reset_index(drop=True)
+    return report_on(answers, model.card.intents)
+
+
+def report_on(answers: pd.DataFrame, intents: list[str]) -> Report:
+    """The report that these answers (columns text, category, intent, confidence) make, over all `intents`."""
     right = answers["category"] == answers["intent"]
     confusion = pd.DataFrame(
-        confusion_matrix(
-            answers["category"], answers["intent"], labels=model.card.intents
-        ),
-        index=model.card.intents,
-        columns=model.card.intents,
+        confusion_matrix(answers["category"], answers["intent"], labels=intents),
+        index=intents,
+        columns=intents,
     )
     calibration = calibration_bins(answers["confidence"], right)
     gaps = (calibration["confidence"] - calibration["accuracy"]).abs()

@@ -22,8 +22,10 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
+from triage.data import Dataset
 from triage.errors import TriageError
-from triage.evaluate import BINS, Report
+from triage.evaluate import BINS, Report, evaluate
+from triage.model import TriageModel
 
 ROUNDING = 1e-6
 """A difference this near a margin is on it; differences are counts over counts, so many are."""
@@ -69,6 +71,28 @@ class Decision:
     reasons: list[str]
     """Sentences: what speaks against the candidate if it is refused, else what it has shown."""
     figures: dict
+
+
+def contest(
+    candidate: TriageModel,
+    champion: TriageModel | None,
+    dataset: Dataset,
+    policy: Policy | None = None,
+) -> tuple[Report, Decision]:
+    """The candidate's answers to the test split, and the decision; unopposed where there is no champion.
+
+    Raises TriageError if the champion is one for other intents.
+    """
+    report = evaluate(candidate, dataset.test)
+    if champion is None:
+        reason = "there is no champion yet, so nothing to compare with"
+        return report, Decision(True, [reason], {})
+    if not set(champion.card.intents) & set(dataset.test["category"]):
+        raise TriageError(
+            f"The champion knows none of the intents of {dataset.name}. "
+            "Set TRIAGE_DATA to the data it is champion for."
+        )
+    return report, compare(evaluate(champion, dataset.test), report, policy)
 
 
 def compare(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # MLflow reads these when it is imported: nothing about a reader's runs leaves the machine, and the server
 # starts no workers for jobs that nobody here submits.
@@ -29,13 +30,15 @@ from mlflow.types import ColSpec, Schema
 
 from triage import snapshots
 from triage.data import SNAPSHOT
-from triage.encoder import Encoder
 from triage.errors import TriageError
-from triage.evaluate import Report
 from triage.files import sha256
-from triage.model import TriageModel
 from triage.revision import code_digest, git_commit
 from triage.settings import Settings
+
+if TYPE_CHECKING:  # who only moves an alias does not wait for PyTorch
+    from triage.encoder import Encoder
+    from triage.evaluate import Report
+    from triage.model import TriageModel
 
 NAME = "triage"
 PACKAGE = Path(__file__).parent
@@ -133,9 +136,11 @@ def first_line(error: Exception) -> str:
 
 # region register
 def register(
-    model_file: Path, report: Report, alias: str, uri: str | None = None
+    model_file: Path, report: "Report", alias: str, uri: str | None = None
 ) -> int:
     """Record and register a model with its evaluation; return its version."""
+    from triage.model import TriageModel
+
     check_alias(alias)
     model = TriageModel.load(model_file)  # refuses a damaged file
     client = connect(uri)
@@ -304,7 +309,12 @@ def fetch(model_uri: str, folder: Path, uri: str | None = None) -> Path:
 
 
 def load(
-    model_uri: str, folder: Path, uri: str | None = None, encoder: Encoder | None = None
-) -> TriageModel:
+    model_uri: str,
+    folder: Path,
+    uri: str | None = None,
+    encoder: "Encoder | None" = None,
+) -> "TriageModel":
     """`fetch`, then read."""
+    from triage.model import TriageModel
+
     return TriageModel.load(fetch(model_uri, folder, uri), encoder)

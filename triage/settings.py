@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """`TRIAGE_HOME`, `TRIAGE_DATA`, `TRIAGE_ENCODER`, `MLFLOW_TRACKING_URI`, each with a working default."""
+    """`TRIAGE_` and a field's name in capitals, and `MLFLOW_TRACKING_URI`; each has a working default."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGE_", env_ignore_empty=True)
 
@@ -19,6 +19,9 @@ class Settings(BaseSettings):
 
     encoder: Path | None = None
     """A folder with the encoder; unset means the nearest copy (see `triage.encoder.find_weights`)."""
+
+    image: str = "registry.larch.example/triage:python3.11"
+    """What a cluster runs a retraining's steps in: it has this package, and TRIAGE_HOME on a volume."""
 
     tracking_uri: str = Field(
         default="http://127.0.0.1:5000", validation_alias="MLFLOW_TRACKING_URI"

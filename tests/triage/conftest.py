@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import mlflow
 import pytest
 from platformdirs import user_cache_dir
 from unavailable import unavailable
@@ -129,6 +130,14 @@ def wait_until_up(
                 return
         time.sleep(0.1)
     pytest.fail(f"{url} did not come up:\n{log.read_text(errors='replace')}")
+
+
+@pytest.fixture(scope="session")
+def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow takes seconds to make its tables, so they are made once and copied."""
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_registered_models()
+    return path
 
 
 @pytest.fixture(scope="session")

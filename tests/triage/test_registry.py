@@ -222,14 +222,6 @@ def test_the_checksum_is_stored_with_the_version(
     assert info.metadata == {"sha256": sha256(model_file)}
 
 
-@pytest.fixture(scope="module")
-def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow takes seconds to make its tables, so they are made once and copied."""
-    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{path}").search_registered_models()
-    return path
-
-
 @pytest.fixture
 def empty_registry(blank_database: Path, tmp_path: Path) -> str:
     """A registry of this test's own, where nobody is champion yet."""
