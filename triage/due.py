@@ -35,10 +35,10 @@ def reasons_to_retrain(
     digest = data.load().digest
     reasons = []
     if age.days >= days:
-        reasons.append(f"the champion is {age.days} days old")
+        reasons.append(f"age: the champion is {age.days} days old")
     if digest != made.data_digest:
         reasons.append(
-            f"it learnt from data {made.data_digest[:12]}, now there is {digest[:12]}"
+            f"data: it learnt from {made.data_digest[:12]}, now there is {digest[:12]}"
         )
     if recent:
         reasons += less_certain(made, recent)
@@ -73,8 +73,8 @@ def unlike(then: Sequence[float], now: Sequence[float]) -> list[str]:
     if test.statistic <= DISTANCE or test.pvalue >= CHANCE:
         return []
     return [
-        f"its confidence has moved: the distributions are {test.statistic:.2f} apart "
-        f"on {len(now)} messages (p = {test.pvalue:.2g})"
+        f"messages: its confidence in {len(now)} of them is unlike that in its test split, "
+        f"by {test.statistic:.2f} (p = {test.pvalue:.2g})"
     ]
 
 

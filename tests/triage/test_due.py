@@ -55,7 +55,7 @@ def test_nothing_speaks_for_a_retraining_at_first() -> None:
 @pytest.mark.slow
 def test_age_is_a_reason() -> None:
     later = datetime.now(UTC) + timedelta(days=31)
-    assert due.reasons_to_retrain(now=later) == ["the champion is 31 days old"]
+    assert due.reasons_to_retrain(now=later) == ["age: the champion is 31 days old"]
     assert due.reasons_to_retrain(days=32, now=later) == []
 
 
@@ -63,7 +63,7 @@ def test_age_is_a_reason() -> None:
 def test_other_data_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRIAGE_DATA")  # the embedded tickets
     [reason] = due.reasons_to_retrain()
-    assert reason.startswith("it learnt from data ")
+    assert reason.startswith("data: it learnt from ")
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_messages_the_champion_does_not_understand_are_a_reason(
 ) -> None:
     strange = tickets.test[~tickets.test["category"].isin(small.intents)]["text"]
     [reason] = due.reasons_to_retrain(strange.tolist())
-    assert "its confidence has moved" in reason
+    assert reason.startswith("messages: ")
     assert due.reasons_to_retrain(small.test["text"].tolist()) == []
 
 
