@@ -1,7 +1,10 @@
 """Grading the graders: every submission that comes with an assignment must get just what it should."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,16 @@ from typing import Any
 from autograder import assignments
 from autograder.batch import Job, grade_all
 from autograder.errors import UsageError
+from autograder.room import room
 from autograder.verdict import Verdict
 
 
 class NotAnExpectation(UsageError):
     """An expected.json that cannot be used; the message says why."""
+
+
+class NotASubmission(UsageError):
+    """The submissions of an assignment cannot be made; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +65,53 @@ class Comparison:
 def compare(
     folders: list[Path], *, workers: int, seed: int | None = None
 ) -> Iterator[Comparison]:
-    """Grade every submission that comes with these assignments. Raises NotAnExpectation."""
+    """Grade every submission that comes with these assignments.
+
+    Raises NotAnExpectation or NotASubmission.
+    """
     expected = {}
     jobs = []
-    for folder in folders:
-        for path in sorted((folder / "submissions").iterdir()):
-            job = Job(path, folder, learner=path.name, seed=seed)
-            jobs.append(job)
-            expected[job] = read_expectation(path / "expected.json")
-    for job, verdict in grade_all(jobs, workers=workers):
-        wanted = expected[job]
-        yield Comparison(
-            verdict.assignment, job.learner, wanted["points"], wanted["loses"], verdict
+    with ExitStack() as made:
+        for folder in folders:
+            for path in made.enter_context(submissions(folder)):
+                job = Job(path, folder, learner=path.name, seed=seed)
+                jobs.append(job)
+                expected[job] = read_expectation(path / "expected.json")
+        for job, verdict in grade_all(jobs, workers=workers):
+            wanted = expected[job]
+            yield Comparison(
+                verdict.assignment,
+                job.learner,
+                wanted["points"],
+                wanted["loses"],
+                verdict,
+            )
+
+
+@contextmanager
+def submissions(folder: Path) -> Iterator[list[Path]]:
+    """The submissions that come with an assignment, as learners would hand them in.
+
+    They lie in its folder `submissions`. Where they hold what text cannot, such as a database, the assignment
+    has a `submissions.py`: it is given a new folder, and makes of each one there what is handed in.
+    """
+    program = folder / "submissions.py"
+    if not program.exists():
+        yield sorted((folder / "submissions").iterdir())
+        return
+    with room() as temporary:
+        made = temporary / "submissions"
+        completed = subprocess.run(
+            [sys.executable, program, made],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
+        if completed.returncode:
+            raise NotASubmission(
+                f"{program} made no submissions: {completed.stdout.strip()[-500:]}"
+            )
+        yield sorted(made.iterdir())
 
 
 def read_expectation(path: Path) -> dict[str, Any]:

@@ -60,3 +60,31 @@ def test_an_expectation_that_says_nothing_is_refused(notes: Path):
     result = CliRunner().invoke(app, ["selfcheck"])
     assert result.exit_code == 2
     assert "expected.json must hold" in result.stderr.replace("\n", " ")
+
+
+MAKER = """\
+import shutil, sys
+from pathlib import Path
+for described in (Path(__file__).parent / "submissions").iterdir():
+    made = Path(sys.argv[1]) / described.name
+    shutil.copytree(described, made)
+    (made / "notes.txt").write_text((described / "notes.txt").read_text() * 2)
+"""
+
+
+@pytest.mark.slow
+def test_what_an_assignment_makes_of_its_submissions_is_graded(notes: Path):
+    half = "abcdefghijklmnopqrstuvwxyz"
+    submission(notes, "reference", half, 7, [])
+    (notes / "submissions.py").write_text(MAKER)
+    result = CliRunner().invoke(app, ["selfcheck", "--json"])
+    assert result.exit_code == 0, result.output
+    assert (notes / "submissions/reference/notes.txt").read_text() == half
+
+
+def test_submissions_that_cannot_be_made_are_not_passed_over(notes: Path):
+    submission(notes, "reference", ALPHABET, 7, [])
+    (notes / "submissions.py").write_text("raise SystemExit('no room for it')")
+    result = CliRunner().invoke(app, ["selfcheck"])
+    assert result.exit_code == 2
+    assert "no room for it" in result.stderr
