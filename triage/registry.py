@@ -285,6 +285,10 @@ def fetch(model_uri: str, folder: Path, uri: str | None = None) -> Path:
         downloaded = Path(
             mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder))
         )
+        if key := Settings().trust:  # before anything of it is read
+            from triage import signing
+
+            signing.verify(model_uri, downloaded, key)
         recorded = mlflow.models.Model.load(str(downloaded))
         expected = (recorded.metadata or {})["sha256"]
         path = (

@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     image: str = "registry.larch.example/triage:python3.11"
     """What a cluster runs a retraining's steps in: it has this package, and TRIAGE_HOME on a volume."""
 
+    trust: Path | None = None
+    """A public key (PEM). If it is set, no registered model is loaded that its holder has not signed."""
+
     tracking_uri: str = Field(
         default="http://127.0.0.1:5000", validation_alias="MLFLOW_TRACKING_URI"
     )

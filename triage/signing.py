@@ -1,0 +1,86 @@
+"""Who vouches for a model: a signature over all its files, in the format of OpenSSF's model signing.
+
+A digest in the registry proves that a file is what the registry says it is, and who may write there writes
+the digest too. A signature takes a private key, which the registry has never seen. It is kept with the run.
+"""
+
+import re
+import tempfile
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from model_signing import signing, verifying
+
+from triage import registry
+from triage.errors import TriageError
+
+SIGNATURE = "model.sig"
+ADDED_BY_MLFLOW = "registered_model_meta"
+"""A file that a download has and the model that was logged has not."""
+
+
+# region sign
+def sign(which: str | int, key: Path, uri: str | None = None) -> int:
+    """Sign a version (number or alias) with a private key; return its number.
+
+    The key is an elliptic curve's, in PEM. Raises TriageError if it cannot be used.
+    """
+    client = registry.connect(uri)
+    version = registry.resolve(client, which)
+    with tempfile.TemporaryDirectory(prefix="triage-") as folder:
+        files = download(f"models:/{registry.NAME}/{version.version}", Path(folder))
+        signature = Path(folder) / SIGNATURE
+        try:
+            signer = signing.Config().use_elliptic_key_signer(private_key=key)
+            signer.sign(files, signature)
+        except (OSError, ValueError, TypeError) as error:
+            raise TriageError(
+                f"Cannot sign with {key}: {registry.first_line(error)} Make a key with "
+                "`openssl ecparam -name prime256v1 -genkey -noout -out model.key`."
+            ) from error
+        client.log_artifact(version.run_id, str(signature))
+    return int(version.version)
+
+
+# endregion sign
+
+
+# region verify
+def verify(model_uri: str, files: Path, key: Path) -> None:
+    """Raise TriageError unless the holder of this public key signed these files."""
+    (files / ADDED_BY_MLFLOW).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="triage-") as folder:
+        signature = signature_of(model_uri, Path(folder))
+        try:
+            verifier = verifying.Config().use_elliptic_key_verifier(public_key=key)
+            verifier.verify(files, signature)
+        except Exception as error:  # a forged one may be of any form
+            raise TriageError(
+                f"{model_uri} is not what the holder of {key} signed, "
+                f"and was not loaded ({registry.first_line(error)})."
+            ) from error
+
+
+# endregion verify
+
+
+def signature_of(model_uri: str, folder: Path) -> Path:
+    """The signature that was kept with this model's run; TriageError if there is none."""
+    which = re.split("[@/]", model_uri)[-1]
+    client = mlflow.MlflowClient()
+    try:
+        run = registry.resolve(client, which).run_id or ""
+        return Path(client.download_artifacts(run, SIGNATURE, str(folder)))
+    except (MlflowException, OSError) as error:
+        raise TriageError(
+            f"{model_uri} has no signature, and TRIAGE_TRUST asks for one. "
+            "Sign it with `python -m triage sign`, or unset TRIAGE_TRUST."
+        ) from error
+
+
+def download(model_uri: str, folder: Path) -> Path:
+    """The model's files as they were logged."""
+    files = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder)))
+    (files / ADDED_BY_MLFLOW).unlink(missing_ok=True)
+    return files
