@@ -364,6 +364,21 @@ def promote(
 
 
 @app.command()
+def sign(
+    key: Annotated[Path, typer.Option(help="A private key of an elliptic curve, PEM.")],
+    version: Annotated[
+        str, typer.Argument(help="A version number or an alias.")
+    ] = "candidate",
+) -> None:
+    """Sign a registered version, for services that set TRIAGE_TRUST to the public key."""
+    from triage import signing
+
+    with mlflow_refusals():
+        signed = signing.sign(version, key)
+    out.print(f"Signed version {signed}")
+
+
+@app.command()
 def rollback(reason: ReasonOption) -> None:
     """Give the champion's place back to the version that the present one replaced."""
     from triage import registry

@@ -58,11 +58,17 @@ def verify(model_uri: str, files: Path, key: Path) -> None:
         except Exception as error:  # a forged one may be of any form
             raise TriageError(
                 f"{model_uri} is not what the holder of {key} signed, "
-                f"and was not loaded ({registry.first_line(error)})."
+                f"and was not loaded: {plain(str(error))}."
             ) from error
 
 
 # endregion verify
+
+
+def plain(text: str) -> str:
+    """The library's message without the digests, which are bytes in it, and without the list it is in."""
+    text = text.replace("\\'", "'").split(": Expected")[0].strip(" .")
+    return re.sub(r"^Signature mismatch: \[[\"']|[\"']\]$", "", text)
 
 
 def signature_of(model_uri: str, folder: Path) -> Path:

@@ -23,6 +23,7 @@ TARGETS = [
     "bench",
     "data",
     "tracking",
+    "retrain",
     "lock",
     "system",
     "clean",

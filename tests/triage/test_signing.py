@@ -93,8 +93,9 @@ def test_code_beside_the_model_is_signed_too(
     before = code.read_text()
     try:
         code.write_text(before + "\nprint('owned')\n")
-        with pytest.raises(TriageError, match="is not what the holder"):
+        with pytest.raises(TriageError) as refusal:
             registry.fetch(CHAMPION, tmp_path / "fetched")
+        assert str(refusal.value).endswith("Hash mismatch for 'code/triage/errors.py'.")
     finally:
         code.write_text(before)
 
