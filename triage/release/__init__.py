@@ -1,0 +1,1 @@
+"""Releasing a model: in shadow, to a few, to everybody, and back."""
