@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import accuracy, containers, forgery, grading
+from benchmarks import accuracy, containers, forgery, grading, serving
 
-for benchmark in (accuracy, grading, forgery, containers):
+for benchmark in (accuracy, grading, forgery, containers, serving):
     benchmark.main(sys.argv[1:])

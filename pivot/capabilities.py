@@ -76,6 +76,7 @@ CAPABILITIES = (
     ),
     Capability("grading", "grade container assignments", (("base-image",),)),
     Capability("browser", "test the site in a browser", (("chromium",), ("fonts",))),
+    Capability("load", "measure a service under load", (("wrk",),)),
     Capability(
         "kubernetes",
         "run Kubernetes manifests",
@@ -288,6 +289,16 @@ def _browsers() -> list[str]:
     return [place for place in places if place and os.access(place, os.X_OK)]
 
 
+def _wrk(name: str, host: Host) -> Part:
+    path = program("wrk")
+    # It says its version, and that it was used wrongly.
+    return (
+        Part(name, version=ask(path, "--version").version, path=path)
+        if path
+        else Part(name)
+    )
+
+
 def _fonts(name: str, host: Host) -> Part:
     if not host.linux:
         return Part(name, version="the system's")
@@ -339,6 +350,7 @@ PROBES: dict[str, Callable[[str, Host], Part]] = {
     "bubblewrap": _bubblewrap,
     "chromium": _chromium,
     "fonts": _fonts,
+    "wrk": _wrk,
     "cluster": _cluster,
     "kind": _local_cluster,
     "minikube": _local_cluster,

@@ -40,6 +40,7 @@ PACKAGES = {
         "": "debootstrap",
     },
     "chromium": {"macos": "--cask google-chrome", "": "chromium"},
+    "wrk": {"": "wrk"},
     "fonts": {
         "arch": "ttf-dejavu",
         "alpine": "font-dejavu",

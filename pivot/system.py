@@ -1,6 +1,6 @@
 """`make system`: what the course needs and pip cannot install.
 
-As root on Debian or Ubuntu it installs the container engines, bubblewrap, Chromium and fonts, and starts
+As root on Debian or Ubuntu it installs the container engines, bubblewrap, Chromium, fonts and wrk, and starts
 Docker's engine; anywhere else it says what is missing and how to get it. For every engine that runs it makes
 the judge's base image. Running it again changes nothing.
 """
@@ -67,7 +67,7 @@ def report(host: Host) -> int:
     wanted = [
         capability
         for capability in CAPABILITIES
-        if capability.name in ("containers", "browser")
+        if capability.name in ("containers", "browser", "load")
     ]
     missing = [part for capability in wanted for part in unmet(capability, host, parts)]
     for part in missing:
@@ -104,7 +104,7 @@ def set_up(host: Host) -> None:
 
 def packages_wanted(host: Host) -> list[str]:
     """The Debian packages of everything that is not there in some other form."""
-    parts = ["podman", "bubblewrap", "fonts"]
+    parts = ["podman", "bubblewrap", "fonts", "wrk"]
     if not find("docker", host).ready and not program("dockerd"):
         parts.append("docker")
     if host.family == "debian" and not find("chromium", host).ready:

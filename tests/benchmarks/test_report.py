@@ -88,7 +88,9 @@ def test_make_bench_runs_every_benchmark():
 
 
 @pytest.mark.slow  # it imports PyTorch
-@pytest.mark.parametrize("name", ["accuracy", "containers", "forgery", "grading"])
+@pytest.mark.parametrize(
+    "name", ["accuracy", "containers", "forgery", "grading", "serving"]
+)
 def test_every_benchmark_takes_json(name, capsys):
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(f"benchmarks.{name}").main(["--help"])

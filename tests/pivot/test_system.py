@@ -33,6 +33,7 @@ def machine(install, tmp_path, monkeypatch):
         "podman": "echo 4.3.1",
         "bwrap": "echo bubblewrap 0.8.0",
         "chromium": "echo Chromium 156.0.1",
+        "wrk": "echo wrk 4.1.0; exit 1",
     }
     for name, script in programs.items():
         install(name, script).rename(store / name)
@@ -75,7 +76,14 @@ def test_an_empty_debian_gets_everything_and_a_second_run_does_nothing(machine, 
     assert system.main() == 0
     apt = (machine / "apt").read_text()
     assert "install -y --no-install-recommends" in apt
-    for package in ("docker.io", "podman", "catatonit", "bubblewrap", "chromium"):
+    for package in (
+        "docker.io",
+        "podman",
+        "catatonit",
+        "bubblewrap",
+        "chromium",
+        "wrk",
+    ):
         assert f" {package}" in apt
     assert (machine / "engine").read_text() == "--default-ulimit nofile=20000:20000\n"
     assert not system.PODMAN_SETTINGS.exists(), "podman's own settings work here"
@@ -199,6 +207,7 @@ def test_elsewhere_it_is_content_with_one_engine(machine, install, monkeypatch, 
         "podman": "echo 5.1",
         "bwrap": "echo 0.8.0",
         "chromium": "echo 142.0",
+        "wrk": "echo wrk 4.1.0; exit 1",
     }.items():
         install(name, script)
 

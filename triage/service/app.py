@@ -18,10 +18,10 @@ WARM_UP = "where is my order"
 
 
 # region app
-def create_app(model: TriageModel, sha256: str) -> FastAPI:
+def create_app(model: TriageModel, sha256: str, workers: int = 1) -> FastAPI:
     """The triage service around a loaded model whose file has this checksum."""
     metrics = Metrics()
-    batcher = Batcher(model.predict, on_batch=metrics.batch.observe)
+    batcher = Batcher(model.predict, metrics.batch.observe, workers=workers)
     metrics.waiting.set_function(lambda: len(batcher.waiting))
     described = contract.describe(model, sha256)
 

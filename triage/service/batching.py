@@ -1,7 +1,7 @@
-"""Dynamic batching: while one batch is being computed, the next one gathers.
+"""Dynamic batching: while batches are being computed, the next one gathers.
 
-Nobody ever waits for a batch to fill. Under one client each message travels alone; under thirty-two, the
-thirty-one that arrived during a computation share the next one.
+Nobody ever waits for a batch to fill. Under one client each message travels alone; under thirty-two, those
+that arrived during a computation share the next one.
 """
 
 import asyncio
@@ -11,23 +11,25 @@ from collections.abc import Callable, Sequence
 from triage.model import Prediction
 from triage.service.problems import Overloaded
 
-MAX_BATCH = 32
-MAX_WAITING = 256
+MAX_BATCH = 16
+MAX_WAITING = 64
 
 
 # region batcher
 class Batcher:
-    """Answers messages in batches, one batch at a time, on a worker thread."""
+    """Answers messages in batches. Each worker computes one at a time, on a thread."""
 
     def __init__(
         self,
         predict: Callable[[Sequence[str]], list[Prediction]],
         on_batch: Callable[[int], None] = lambda size: None,
         max_waiting: int = MAX_WAITING,
+        workers: int = 1,
     ):
         self.predict = predict
         self.on_batch = on_batch
         self.max_waiting = max_waiting
+        self.workers = workers
         self.waiting: deque[tuple[str, asyncio.Future[Prediction]]] = deque()
         self.arrived = asyncio.Event()
 
@@ -42,6 +44,11 @@ class Batcher:
 
     async def run(self) -> None:
         """Answer batches until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
         while True:
             await self.arrived.wait()
             batch = self._next_batch()

@@ -1,7 +1,6 @@
 """Work stops when the client that wanted it has gone."""
 
 import asyncio
-import contextlib
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,15 +23,22 @@ class CancelOnDisconnect:
         async def replay() -> Message:
             return request
 
-        async def gone() -> None:
+        work = asyncio.current_task()
+        assert work is not None
+        left = False
+
+        async def watch() -> None:
+            nonlocal left
             while (await receive())["type"] != "http.disconnect":
                 pass
-
-        work = asyncio.ensure_future(self.app(scope, replay, send))
-        watch = asyncio.create_task(gone())
-        await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
-        watch.cancel()
-        if not work.done():
+            left = True
             work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+
+        watching = asyncio.create_task(watch())
+        try:
+            await self.app(scope, replay, send)
+        except asyncio.CancelledError:
+            if not left or work.uncancel():
+                raise  # somebody else wants us to stop
+        finally:
+            watching.cancel()

@@ -162,6 +162,37 @@ def test_a_client_that_leaves_stops_its_work_and_is_counted() -> None:
     assert metrics.requests.labels("POST", "unknown", "none")._value.get() == 2
 
 
+def test_who_stops_the_service_is_not_taken_for_a_client_that_left() -> None:
+    """A cancelled server must end, and a client that left must not end the server."""
+
+    async def slow(scope, receive, send) -> None:
+        await asyncio.Event().wait()
+
+    async def receive() -> dict:
+        if not asked:
+            asked.append(True)
+            return {"type": "http.request", "body": b"{}"}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: dict) -> None:
+        raise AssertionError("there is nobody to answer")
+
+    async def main() -> None:
+        app = CancelOnDisconnect(slow)
+        serving = asyncio.create_task(app({"type": "http"}, receive, send))
+        while not asked:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asked: list[bool] = []
+    asyncio.run(main())
+
+
 def test_a_form_is_told_to_be_json(client: TestClient) -> None:
     response = client.post("/predict", data={"message": "hello"})
     assert response.status_code == 422

@@ -140,3 +140,34 @@ def test_a_poisoned_message_fails_alone() -> None:
         ).intent == "after"  # and the batcher goes on
 
     run(scenario, model)
+
+
+def test_workers_compute_at_the_same_time() -> None:
+    model = Model()
+    model.gate.clear()
+
+    async def scenario(batcher: Batcher) -> None:
+        first = asyncio.create_task(batcher.submit("first"))
+        await until(lambda: model.batches)
+        second = asyncio.create_task(batcher.submit("second"))
+        await until(lambda: len(model.batches) == 2)  # while the first is computed
+        third = asyncio.create_task(batcher.submit("third"))
+        await until(lambda: batcher.waiting)
+        model.gate.set()
+        await asyncio.gather(first, second, third)
+
+    run(scenario, model, workers=2)
+    assert model.batches == [["first"], ["second"], ["third"]]
+
+
+def test_stopping_stops_every_worker() -> None:
+    async def main() -> set[asyncio.Task]:
+        batcher = Batcher(Model().predict, workers=3)
+        running = asyncio.create_task(batcher.run())
+        assert (await batcher.submit("a")).intent == "a"
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(main()) == set()
