@@ -22,9 +22,10 @@ from myst_nb.core.read import read_myst_markdown_notebook
 from nbformat import NotebookNode
 from rich.progress import track
 
-from autograder.notebooks import Report, run_notebook
+from autograder.notebooks import Finding, Report, run_notebook
 from extensions.execution import cache_folder, settle_environment
 from extensions.notebooks import Book, learner_notebook
+from extensions.page import PageError
 from extensions.page_contract import toc_files
 
 ROOT = Path(__file__).parents[1]
@@ -35,13 +36,19 @@ def execute(root: Path, cache_path: Path) -> Iterator[tuple[Path, Report]]:
     cache = get_cache(cache_path)
     chapters = [path for path in toc_files(root) if path.parent != root]
     missing = [path for path in chapters if not is_kept(cache, path)]
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
         running = {pool.submit(run_page, path, root): path for path in missing}
         for future in as_completed(running):
             report, seconds = future.result()
             if report.ok:
                 keep(cache, running[future], report, seconds)
             yield running[future], report
+
+
+def cores() -> int:
+    """Those this process may use; as many as a pool takes on any system."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return min(61, len(usable(0)) if usable else os.cpu_count() or 1)
 
 
 def run_page(path: Path, root: Path) -> tuple[Report, float]:
@@ -51,7 +58,12 @@ def run_page(path: Path, root: Path) -> tuple[Report, float]:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="page-") as folder:
         notebook = Path(folder) / f"{path.stem}.ipynb"
-        nbformat.write(learner_notebook(book.pages[path.resolve()], book), notebook)
+        try:
+            learners = learner_notebook(book.pages[path.resolve()], book)
+        except PageError as error:  # which does not survive the way back to the parent
+            findings = [Finding(0, f"line {error.line}: {error}")]
+            return Report(path, nbformat.v4.new_notebook(), findings), 0.0
+        nbformat.write(learners, notebook)
         work = Path(folder) / "work"
         work.mkdir()
         report = run_notebook(notebook, work)
@@ -85,7 +97,8 @@ def keep(
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+    """Those with something in them: a learner's notebook has no others."""
+    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def nobody_elses_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees this shell's settings or writes to the checkout's .triage."""
-    for name in ("TRIAGE_DATA", "TRIAGE_ENCODER"):
+    for name in ("TRIAGE_DATA", "TRIAGE_ENCODER", "TRIAGE_IMAGE", "TRIAGE_TRUST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TRIAGE_HOME", str(tmp_path / ".triage"))
     monkeypatch.setenv(

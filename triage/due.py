@@ -1,5 +1,6 @@
-"""When to train again: a schedule, new data, or messages that the champion no longer understands."""
+"""When to train again: a schedule, new data, or messages unlike those that the champion was tested on."""
 
+import csv
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ def reasons_to_retrain(
     if champion is None:
         return ["there is no champion yet"]
     made = lineage.trace(champion)
-    age = (now or datetime.now(UTC)) - datetime.fromisoformat(made.registered)
+    age = (now or datetime.now(UTC)) - last_looked_at(champion, made)
     digest = data.load().digest
     reasons = []
     if age.days >= days:
@@ -40,16 +41,34 @@ def reasons_to_retrain(
         reasons.append(
             f"data: it learnt from {made.data_digest[:12]}, now there is {digest[:12]}"
         )
-    if recent:
-        reasons += less_certain(made, recent)
+    if recent and (made.snapshot or not reasons):
+        reasons += unlike_before(made, recent)
     return reasons
 
 
 # endregion due
 
 
-# region less-certain
-def less_certain(made: Lineage, recent: Sequence[str]) -> list[str]:
+def last_looked_at(champion: int, made: Lineage) -> datetime:
+    """When it was registered, or when a later retraining came to the same model."""
+    version = registry.resolve(registry.connect(), champion)
+    found = version.tags.get("confirmed_at", made.registered)
+    return datetime.fromisoformat(found)
+
+
+def read_messages(path: Path) -> list[str]:
+    """The column `text` of a CSV file; an inbox may be empty. Raises TriageError."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            if "text" not in (table.fieldnames or []):
+                raise TriageError(f"{path} has no column text.")
+            return [row["text"] for row in table if row["text"]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TriageError(f"Cannot read messages from {path}: {error}.") from error
+
+
+def unlike_before(made: Lineage, recent: Sequence[str]) -> list[str]:
     """A reason if the champion's confidence in recent messages is unlike that in its own test split."""
     if made.snapshot is None:
         raise TriageError(
@@ -67,15 +86,16 @@ def less_certain(made: Lineage, recent: Sequence[str]) -> list[str]:
     return unlike(then, now)
 
 
+# region unlike
 def unlike(then: Sequence[float], now: Sequence[float]) -> list[str]:
-    """A reason if two lots of confidences differ by more than chance and by enough to matter."""
+    """A reason if two lots of confidences differ by more than chance, and enough."""
     test = ks_2samp(then, now)
     if test.statistic <= DISTANCE or test.pvalue >= CHANCE:
         return []
     return [
-        f"messages: its confidence in {len(now)} of them is unlike that in its test split, "
-        f"by {test.statistic:.2f} (p = {test.pvalue:.2g})"
+        f"messages: its confidence in {len(now)} of them is unlike that in its "
+        f"test split, by {test.statistic:.2f} (p = {test.pvalue:.2g})"
     ]
 
 
-# endregion less-certain
+# endregion unlike

@@ -7,6 +7,7 @@ cache can compare, or a file that Kubeflow carries.
 
 import io
 import re
+import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -28,18 +29,21 @@ component = dsl.component(base_image=Settings().image, install_kfp_package=False
 @component
 def prepare(
     source: str,
-) -> NamedTuple("World", [("snapshot", str), ("champion", int), ("code", str)]):
+) -> NamedTuple(
+    "World",
+    [("snapshot", str), ("champion", int), ("opponent", str), ("code", str)],
+):
     from triage import retraining
 
     world = retraining.prepare(source)
-    return world.snapshot, world.champion, world.code
+    return world.snapshot, world.champion, world.opponent, world.code
 
 
 @component
-def validate(snapshot: str, champion: int) -> str:
+def validate(snapshot: str, champion: int, opponent: str, code: str) -> str:
     from triage import retraining
 
-    retraining.check_data(snapshot, champion)
+    retraining.check_data(snapshot, champion, code)
     return snapshot
 
 
@@ -59,6 +63,8 @@ def train(snapshot: str, code: str, model: Output[Model]):
 def evaluate(
     snapshot: str,
     champion: int,
+    opponent: str,
+    code: str,
     model: Input[Model],
     answers: Output[Dataset],
     decision: Output[Artifact],
@@ -69,7 +75,8 @@ def evaluate(
 
     from triage import retraining
 
-    report, decided = retraining.judge(snapshot, champion, Path(model.path))
+    world = retraining.World(snapshot, champion, opponent, code)
+    report, decided = retraining.judge(world, Path(model.path))
     report.answers.to_parquet(answers.path)
     answers.metadata["intents"] = report.intents
     Path(decision.path).write_text(json.dumps(asdict(decided)))
@@ -108,12 +115,17 @@ def register(
 def retrain(source: str = "", reason: str = "retrained") -> dict:
     world = prepare(source=source)
     accepted = validate(
-        snapshot=world.outputs["snapshot"], champion=world.outputs["champion"]
+        snapshot=world.outputs["snapshot"],
+        champion=world.outputs["champion"],
+        opponent=world.outputs["opponent"],
+        code=world.outputs["code"],
     )
     trained = train(snapshot=accepted.output, code=world.outputs["code"])
     judged = evaluate(
         snapshot=accepted.output,
         champion=world.outputs["champion"],
+        opponent=world.outputs["opponent"],
+        code=world.outputs["code"],
         model=trained.outputs["model"],
     )
     settled = register(
@@ -136,7 +148,11 @@ def retrain(source: str = "", reason: str = "retrained") -> dict:
 
 # region compile
 def write(path: Path) -> None:
-    """Compile the pipeline to YAML for a Kubeflow installation; the cluster needs nothing else of ours."""
+    """Compile the pipeline to YAML for a Kubeflow installation.
+
+    The image must set TRIAGE_HOME=/triage and MLFLOW_TRACKING_URI; the namespace needs a
+    volume claim called `triage`.
+    """
     compiler.Compiler().compile(retrain, str(path))
 
 
@@ -149,53 +165,66 @@ def run(reason: str, started: Callable[[str], None], source: str = "") -> Outcom
 
     Raises Refused with the reason if a step said no, TriageError if one broke.
     """
+    if " " in sys.executable:
+        raise TriageError(
+            f"Kubeflow's local runner cannot use {sys.executable}, because of the space in it. "
+            "Move the checkout to a folder without one."
+        )
     root = Settings().home / "retraining"
     root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / "lock")
     try:
-        with lock.acquire(timeout=0), Log(root / "log.txt", started) as log:
-            local.init(
-                local.SubprocessRunner(use_venv=False),
-                pipeline_root=str(root),
-                enable_caching=True,
-            )
-            with redirect_stdout(log):
-                finished = retrain(source=source, reason=reason)
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise TriageError(
             f"Another retraining runs in {root}. Wait until it has ended."
         ) from error
-    except RuntimeError as error:
-        raise log.explanation() from error
-    ended = finished.output
+    with lock, Log(root / "log.txt", started) as log:
+        local.init(
+            local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(root),
+            enable_caching=True,
+        )
+        try:
+            with redirect_stdout(log):
+                ended = retrain(source=source, reason=reason).output
+        except RuntimeError as error:  # what Kubeflow makes of a step that failed
+            raise log.explanation() from error
     return Outcome(ended["ending"], int(ended["version"]), ended["reasons"])
 
 
 # endregion run
 
 
+def steps_run(log: Path) -> list[str]:
+    """The steps that a log says were run; one whose result was in the cache was not."""
+    return Log.STARTED.findall(log.read_text(encoding="utf-8"))
+
+
 class Log(io.TextIOWrapper):
     """What Kubeflow's runner prints, kept in a file and read on the way."""
 
     STARTED = re.compile(r"Executing task .*?'(\w+)'")
-    RAISED = re.compile(r"^\s*([\w.]+(?:Error|Refused)): (.+)$", re.MULTILINE)
+    RAISED = re.compile(r"^\s*((?:[A-Za-z_]\w*\.)*[A-Z]\w*): (.+)$", re.MULTILINE)
 
     def __init__(self, path: Path, started: Callable[[str], None]):
         super().__init__(path.open("wb"), encoding="utf-8", write_through=True)
-        self.path, self._started, self.step = path, started, ""
+        self.path, self._started = path, started
 
     def write(self, text: str) -> int:
         if found := self.STARTED.search(text):
-            self.step = found[1]
-            self._started(self.step)
+            self._started(found[1])
         return super().write(text)
 
     def explanation(self) -> TriageError:
-        """Why the step that ran last has failed: the last exception in its output."""
-        raised = self.RAISED.findall(self.path.read_text())
-        kind, message = raised[-1] if raised else ("", "it was ended from outside")
+        """Why the step that was run last has failed: the exception that ends its traceback."""
+        said = self.path.read_text(encoding="utf-8")
+        step, output = self.STARTED.split(said)[-2:]
+        _, died, traceback = output.rpartition("Traceback (most recent call last)")
+        raised = self.RAISED.findall(traceback) if died else []
+        kind, message = raised[-1] if raised else ("", "it was ended from outside.")
         if kind.endswith(".Refused"):
             return Refused(message)
         return TriageError(
-            f"Retraining stopped at {self.step}: {message} All it printed is in {self.path}."
+            f"Retraining stopped at {step}: {message} All it printed is in {self.path}."
         )

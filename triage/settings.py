@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     """What a cluster runs a retraining's steps in: it has this package, and TRIAGE_HOME on a volume."""
 
     trust: Path | None = None
-    """A public key (PEM). If it is set, no registered model is loaded that its holder has not signed."""
+    """A public key (PEM). If it is set, only models that its holder has signed are fetched and promoted."""
 
     tracking_uri: str = Field(
         default="http://127.0.0.1:5000", validation_alias="MLFLOW_TRACKING_URI"

@@ -158,7 +158,7 @@ def test_setup_installs_the_lock_once_and_again_when_it_changes(checkout):
 
 
 def test_an_interrupted_installation_leaves_no_stamp_and_is_taken_up_again(checkout):
-    put(checkout / "bin/python3.11", working_python(checkout, pip="kill -INT $$"))
+    put(checkout / "bin/python3.11", working_python(checkout, pip="kill -KILL $$"))
     assert setup(checkout).returncode != 0
     assert not (checkout / ".venv/.installed").exists()
 

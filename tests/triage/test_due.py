@@ -86,6 +86,31 @@ def test_without_its_data_nothing_is_said_about_recent_messages(
 
 
 @pytest.mark.slow
+def test_age_counts_from_the_last_time_it_was_confirmed() -> None:
+    client = registry.connect()
+    later = datetime.now(UTC) + timedelta(days=31)
+    client.set_model_version_tag(registry.NAME, "1", "confirmed_at", later.isoformat())
+    try:
+        assert due.reasons_to_retrain(now=later) == []
+    finally:
+        client.delete_model_version_tag(registry.NAME, "1", "confirmed_at")
+
+
+def test_an_inbox_may_be_empty_and_must_be_one(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox.csv"
+    inbox.write_text("id,text\n1,Where is it?\n2,\n")
+    assert due.read_messages(inbox) == ["Where is it?"]
+    inbox.write_text("id,text\n")
+    assert due.read_messages(inbox) == []
+    for content in (b"id,message\n1,x\n", b"", b"text\n\xff\n"):
+        inbox.write_bytes(content)
+        with pytest.raises(TriageError):
+            due.read_messages(inbox)
+    with pytest.raises(TriageError, match="Cannot read messages"):
+        due.read_messages(tmp_path / "absent.csv")
+
+
+@pytest.mark.slow
 def test_no_champion_is_a_reason(
     blank_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,7 @@ from triage.evaluate import Report, evaluate, report_on
 from triage.files import sha256
 from triage.gate import Decision
 from triage.model import TriageModel
-from triage.retraining import Outcome, Refused
-from triage.revision import code_digest
+from triage.retraining import Outcome, Refused, World, environment
 
 pytestmark = pytest.mark.slow
 
@@ -66,8 +65,8 @@ def test_what_a_retraining_starts_from_is_frozen(
     source = folder_of(small, tmp_path / "export")
     world = retraining.prepare(str(source))
     (source / "train.csv").write_text("text,category\n")
-    assert world.champion == 0
-    assert world.code == code_digest()
+    assert (world.champion, world.opponent) == (0, "")
+    assert world.code == environment()
     kept = snapshots.read(world.snapshot)
     assert kept.train["text"].tolist() == small.train["text"].tolist()
 
@@ -79,10 +78,30 @@ def test_data_with_findings_are_refused_with_all_of_them(
     leaky = replace(small, train=repeated)
     kept = snapshots.take(folder_of(leaky, tmp_path / "export"))
     with pytest.raises(Refused) as refusal:
-        retraining.check_data(str(kept), 0)
+        retraining.check_data(str(kept), 0, environment())
     assert "repeats its own messages" in str(refusal.value)
     assert "has messages of train.csv" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_data_that_no_classifier_could_be_trained_on_are_refused_too(
+    desk: mlflow.MlflowClient, small: Dataset, tmp_path: Path
+) -> None:
+    blank = small.train.copy()
+    blank.loc[3, "text"] = " "
+    source = folder_of(replace(small, train=blank), tmp_path / "export")
+    world = retraining.prepare(str(source))
+    with pytest.raises(Refused, match="has empty fields in record 4"):
+        retraining.check_data(world.snapshot, 0, world.code)
+
+
+def test_another_registrys_champion_is_noticed(
+    champion: int, model_file: Path, small: Dataset, encoder: Encoder, tmp_path: Path
+) -> None:
+    kept = snapshots.take(folder_of(small, tmp_path / "export"))
+    world = World(str(kept), champion, "0" * 64, environment())
+    with pytest.raises(TriageError, match="another model than a moment ago"):
+        retraining.judge(world, model_file, encoder)
 
 
 def test_the_champions_data_say_what_is_usual(
@@ -99,15 +118,22 @@ def test_the_champions_data_say_what_is_usual(
         small, train=renamed, test=small.test.replace("item_damaged", "item_broken")
     )
     new = snapshots.take(folder_of(other, tmp_path / "new"))
-    retraining.check_data(str(new), 0)  # alone it is fine
+    retraining.check_data(str(new), 0, environment())  # alone it is fine
     with pytest.raises(Refused, match="labels that nobody knows"):
-        retraining.check_data(str(new), 1)
+        retraining.check_data(str(new), 1, environment())
 
 
-def test_steps_of_different_code_do_not_mix(small: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(TriageError, match="same image"):
-        retraining.train("sha256:123456", "0" * 64, tmp_path / "model.safetensors")
-    assert not (tmp_path / "model.safetensors").exists()
+def test_steps_of_different_code_do_not_mix(tmp_path: Path) -> None:
+    other, data = "0" * 64, "sha256:123456"
+    file = tmp_path / "model.safetensors"
+    for step in (
+        lambda: retraining.check_data(data, 0, other),
+        lambda: retraining.train(data, other, file),
+        lambda: retraining.judge(World(data, 0, "", other), file),
+    ):
+        with pytest.raises(TriageError, match="same image"):
+            step()
+    assert not file.exists()
 
 
 # judge
@@ -126,7 +152,8 @@ def test_a_candidate_that_fails_a_behavioural_test_is_not_promoted(
 
     monkeypatch.setattr(behaviour, "check", lambda *_: [Failing])
     kept = snapshots.take(folder_of(small, tmp_path / "export"))
-    _, decision = retraining.judge(str(kept), 0, model_file, encoder)
+    world = World(str(kept), 0, "", environment())
+    _, decision = retraining.judge(world, model_file, encoder)
     assert decision == Decision(False, ["casing: 1 of 9 passed"], {})
 
 
@@ -169,6 +196,7 @@ def test_the_same_model_again_changes_nothing(
     retraining.settle(champion, model_file, report, YES, "new data")
     again = retraining.settle(2, model_file, report, NO, "a job ran twice")
     assert again.ending == "unchanged"
+    assert desk.get_model_version(registry.NAME, "2").tags["confirmed_at"]
     assert len(desk.search_model_versions(f"name = '{registry.NAME}'")) == 2
 
 
@@ -180,6 +208,17 @@ def test_a_decision_about_a_former_champion_moves_nothing(
     with pytest.raises(Refused, match="meanwhile 2 took its place"):
         retraining.settle(champion, model_file, report, YES, "new data")
     assert registry.champion(desk) == 2
+
+
+def test_what_was_rolled_back_does_not_come_back_by_itself(
+    champion: int, model_file: Path, report: Report, desk: mlflow.MlflowClient
+) -> None:
+    retraining.settle(champion, model_file, report, YES, "new data")
+    registry.rollback("too slow")
+    outcome = retraining.settle(champion, model_file, report, YES, "the same night")
+    assert outcome.ending == "refused"
+    assert "was rolled back (too slow)" in outcome.reasons[0]
+    assert registry.champion(desk) == champion
 
 
 class CutOff(BaseException):

@@ -112,6 +112,50 @@ def test_a_file_more_is_refused(
         extra.unlink()
 
 
+def test_files_for_git_are_files(
+    store: mlflow.MlflowClient, files: Path, tmp_path: Path
+) -> None:
+    extra = files / ".gitattributes"
+    try:
+        extra.write_text("* filter=evil\n")
+        with pytest.raises(TriageError, match="Extra files"):
+            registry.fetch(CHAMPION, tmp_path / "fetched")
+    finally:
+        extra.unlink()
+
+
+def test_what_was_altered_before_signing_is_not_signed(
+    store: mlflow.MlflowClient, files: Path, tmp_path: Path
+) -> None:
+    private, _ = make_keys(tmp_path, "late")
+    code = files / "code/triage/errors.py"
+    before = code.read_text()
+    try:
+        code.write_text(before + "\nprint('owned')\n")
+        with pytest.raises(TriageError, match="not those that were registered"):
+            signing.sign("champion", private)
+    finally:
+        code.write_text(before)
+
+
+def test_what_is_not_signed_is_not_promoted(
+    store: mlflow.MlflowClient, model_file: Path, model: TriageModel, small: Dataset
+) -> None:
+    report = evaluate(model, small.test)
+    number = registry.register(model_file, report, "candidate")
+    with pytest.raises(TriageError, match="has no signature"):
+        registry.promote(number, "better")
+    assert registry.champion(store) == 1
+
+
+def test_a_key_that_is_not_there_is_named(
+    store: mlflow.MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGE_TRUST", str(tmp_path / "absent.pub"))
+    with pytest.raises(TriageError, match=r"There is no key at .*absent\.pub"):
+        registry.fetch(CHAMPION, tmp_path / "fetched")
+
+
 def test_somebody_elses_signature_is_refused(
     store: mlflow.MlflowClient, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """A canary's life: more traffic while nothing speaks against it, none at once when something does."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,22 +36,26 @@ class Canary:
     """What is known about a canary, and what follows from it.
 
     `errors` come with each answer, `corrections` (an agent changed the intent) later.
-    The share grows by a step after every `patience` answers. Promotion takes proof that
-    there are no more corrections than usual.
+    The share grows by a step whenever agents have looked at `patience` more answers.
+    Promotion takes proof against as many corrections as the test calls bad.
     """
 
     errors: Rate
     corrections: Rate
     shares: tuple[float, ...] = (0.01, 0.05, 0.2, 0.5)
-    patience: int = 100
+    patience: int = 50
     status: Status = "running"
     reason: str = ""
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         rising = sorted(set(self.shares))
-        if list(self.shares) != rising or not 0 < rising[0] <= rising[-1] <= 1:
-            raise TriageError("A canary's shares rise, and lie between 0 and 1.")
+        if not rising or list(self.shares) != rising:
+            raise TriageError("A canary's shares rise.")
+        if not 0 < rising[0] <= rising[-1] <= 1 or self.patience < 1:
+            raise TriageError(
+                "A canary's shares lie between 0 and 1, its patience above."
+            )
 
     @property
     def share(self) -> float:
@@ -60,34 +65,41 @@ class Canary:
         return 1.0 if self.status == "promoted" else 0.0
 
     def answered(self, failed: bool) -> None:
-        """It has answered, or failed to."""
+        """It has answered, or failed to. Errors end it even after it was promoted."""
         self.errors.add(failed)
-        self._decide()
-        waited = self.errors.total // self.patience
-        self.step = min(waited, len(self.shares) - 1)
+        if self.status != "rolled back" and self.errors.verdict == "bad":
+            self._end("rolled back", f"errors: {self.errors}")
 
     def corrected(self, changed: bool) -> None:
         """An agent has looked at one of its answers, and changed it or not."""
-        self.corrections.add(changed)
-        self._decide()
-
-    def _decide(self) -> None:
         if self.status != "running":
             return  # a decision stands, whatever comes in late
-        for name, rate in (("errors", self.errors), ("corrections", self.corrections)):
-            if rate.verdict == "bad":
-                self.status, self.reason = "rolled back", f"{name}: {rate}"
-                return
-        if self.corrections.verdict == "good" and self.step == len(self.shares) - 1:
-            self.status, self.reason = "promoted", f"corrections: {self.corrections}"
+        self.corrections.add(changed)
+        last = len(self.shares) - 1
+        self.step = min(self.corrections.total // self.patience, last)
+        if self.corrections.verdict == "bad":
+            self._end("rolled back", f"corrections: {self.corrections}")
+        elif self.corrections.verdict == "good" and self.step == last:
+            self._end("promoted", f"corrections: {self.corrections}")
+
+    def _end(self, status: Status, reason: str) -> None:
+        self.status, self.reason = status, reason
+        logging.getLogger(__name__).warning("The canary is %s: %s", status, reason)
 
 
 # endregion canary
 
 
-def usual(corrections: float, errors: float = 0.001) -> Canary:
-    """A canary for a champion with these rates: five points more corrections are bad, or 2 % errors."""
+def usual(corrections: float) -> Canary:
+    """A canary for a champion whose answers are corrected at this rate: five points more are bad.
+
+    One error in a thousand is good, and one in fifty is bad.
+    """
+    if not 0 < corrections < 0.95:
+        raise TriageError(
+            f"{corrections:g} is no rate of corrections. Give the share, such as 0.17 for 17 %."
+        )
     return Canary(
-        errors=Rate(SequentialTest(errors, max(0.02, 20 * errors))),
+        errors=Rate(SequentialTest(0.001, 0.02)),
         corrections=Rate(SequentialTest(corrections, corrections + 0.05)),
     )

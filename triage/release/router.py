@@ -6,6 +6,7 @@ same request goes to the champion.
 
 import asyncio
 import contextlib
+import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -14,13 +15,14 @@ import httpx
 from fastapi import FastAPI, Header, Request, Response
 from pydantic import BaseModel, ConfigDict
 
+from triage.errors import TriageError
 from triage.release.canary import Canary
 from triage.release.split import chosen
 from triage.service import problems
 from triage.service.limits import BodyLimit
 
 REMEMBERED = 100_000
-"""Tickets the canary has answered and no agent has looked at; the oldest are forgotten first."""
+"""Tickets of which it is known who answered them."""
 SHADOWS = 32
 """Requests in shadow at once. Further ones are left out: nobody waits for a rehearsal."""
 
@@ -50,61 +52,115 @@ class Release:
     ):
         self.champion, self.candidate = champion, candidate
         self.canary, self.salt = canary, salt
-        self.shadowed = self.agreed = 0
-        self._unseen: OrderedDict[str, None] = OrderedDict()
+        self.shadowed = self.agreed = self.failed = 0
+        self.reviewed = self.corrected = 0  # of the champion's answers
+        self._answered = Bounded(REMEMBERED)
         self._shadows: set[asyncio.Task] = set()
 
     async def answer(self, ticket: str, body: bytes) -> tuple[httpx.Response, str]:
         """The answer to give, and whose it is."""
-        if self.canary and chosen(ticket, self.canary.share, self.salt):
-            answer = await self._try(self.canary, body)
-            if answer is not None:
-                self._remember(ticket)
-                return answer, "canary"
+        canary = self.canary
+        if canary and not chosen(ticket, canary.share, self.salt):
+            canary = None
+        if canary and (answer := await attempt(self.candidate, body)):
+            canary.answered(failed=False)
+            self._answered.note(ticket, "canary")
+            return answer, "canary"
         answer = await ask(self.champion, body)
+        self._answered.note(ticket, "champion")
+        if canary and answer.is_success:  # what both refuse is no failure of the canary
+            canary.answered(failed=True)
         if self.canary is None and len(self._shadows) < SHADOWS:
             task = asyncio.create_task(self._shadow(body, answer))
             self._shadows.add(task)
             task.add_done_callback(self._shadows.discard)
         return answer, "champion"
 
-    async def _try(self, canary: Canary, body: bytes) -> httpx.Response | None:
-        """The candidate's answer; None if it has none, and then the canary knows."""
-        try:
-            answer = await ask(self.candidate, body)
-        except httpx.HTTPError:
-            canary.answered(failed=True)
-            return None
-        canary.answered(failed=answer.is_server_error)
-        return None if answer.is_server_error else answer
-
     async def _shadow(self, body: bytes, answer: httpx.Response) -> None:
         """Ask the candidate too, and count whether it says the same."""
-        with contextlib.suppress(httpx.HTTPError):
-            other = await ask(self.candidate, body)
-            if answer.is_success and other.is_success:
-                self.shadowed += 1
-                self.agreed += answer.json()["intent"] == other.json()["intent"]
+        if answer.is_success:
+            other = await attempt(self.candidate, body)
+            self.shadowed += 1
+            self.failed += other is None
+            self.agreed += other is not None and intent(other) == intent(answer)
+
+    async def finished(self) -> None:
+        """Wait for what is asked in shadow."""
+        await asyncio.gather(*self._shadows)
 
     def feedback(self, ticket: str, corrected: bool) -> None:
-        """An agent has looked at a ticket; only the canary's own count."""
-        if self.canary and ticket in self._unseen:
-            del self._unseen[ticket]
+        """An agent has looked at a ticket: at its last answer; one word counts."""
+        whose = self._answered.take(ticket)
+        if whose == "champion":
+            self.reviewed += 1
+            self.corrected += corrected
+        elif whose == "canary" and self.canary:
             self.canary.corrected(corrected)
-
-    def _remember(self, ticket: str) -> None:
-        self._unseen[ticket] = None
-        if len(self._unseen) > REMEMBERED:
-            self._unseen.popitem(last=False)
 
 
 # endregion release
+
+
+def service_at(address: str, seconds: float) -> httpx.AsyncClient:
+    """A client for the service at `http://HOST:PORT`. Raises TriageError for another address."""
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise TriageError(f"{address!r} is no address: {error}.") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise TriageError(f"{address!r} is no address. Write http://HOST:PORT.")
+    # No bound on connections: waiting for one is not the service's failure.
+    unbounded = httpx.Limits(max_connections=None)
+    return httpx.AsyncClient(base_url=url, timeout=seconds, limits=unbounded)
 
 
 async def ask(service: httpx.AsyncClient, body: bytes) -> httpx.Response:
     return await service.post(
         "/predict", content=body, headers={"Content-Type": "application/json"}
     )
+
+
+async def attempt(service: httpx.AsyncClient, body: bytes) -> httpx.Response | None:
+    """The service's answer if it is one, with status 2xx."""
+    try:
+        answer = await ask(service, body)
+    except httpx.HTTPError:
+        return None
+    return answer if answer.is_success else None
+
+
+def intent(answer: httpx.Response) -> object:
+    """What an answer says, or the answer itself if it says nothing: that equals no other."""
+    try:
+        return answer.json()["intent"]
+    except (ValueError, KeyError, TypeError):
+        return answer
+
+
+class Bounded:
+    """Who answered which ticket. Keys are digests, and the oldest are forgotten first."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._whose: OrderedDict[bytes, str | None] = OrderedDict()
+
+    def note(self, ticket: str, whose: str) -> None:
+        """Not again for a ticket that an agent has spoken about: one ticket, one word."""
+        key = hashlib.sha256(ticket.encode()).digest()
+        if self._whose.pop(key, whose) is not None:
+            self._whose[key] = whose
+        else:
+            self._whose[key] = None
+        if len(self._whose) > self._most:
+            self._whose.popitem(last=False)
+
+    def take(self, ticket: str) -> str | None:
+        """Who answered last, once; None after that, and for a ticket that is not known."""
+        key = hashlib.sha256(ticket.encode()).digest()
+        whose = self._whose.get(key)
+        if key in self._whose:
+            self._whose[key] = None
+        return whose
 
 
 # region app
@@ -114,6 +170,7 @@ def create_app(release: Release) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await release.finished()
         await release.champion.aclose()
         await release.candidate.aclose()
 
@@ -127,7 +184,11 @@ def create_app(release: Release) -> FastAPI:
     ) -> Response:
         """What the service behind says, and in X-Model which one that was."""
         body = await request.body()
-        ticket = x_ticket if x_ticket is not None else body.decode(errors="replace")
+        ticket = (
+            body.decode(errors="replace")
+            if x_ticket is None
+            else x_ticket.encode("latin-1").decode(errors="replace")  # as HTTP reads it
+        )
         try:
             answer, whose = await release.answer(ticket, body)
         except httpx.HTTPError:
@@ -149,10 +210,17 @@ def create_app(release: Release) -> FastAPI:
     @app.get("/release")
     async def state() -> dict:
         """How the release stands."""
+        champion = {"reviewed": release.reviewed, "corrected": release.corrected}
         if release.canary is None:
-            return {"shadowed": release.shadowed, "agreed": release.agreed}
+            return {
+                "champion": champion,
+                "shadowed": release.shadowed,
+                "failed": release.failed,
+                "agreed": release.agreed,
+            }
         canary = release.canary
         return {
+            "champion": champion,
             "status": canary.status,
             "reason": canary.reason,
             "share": canary.share,

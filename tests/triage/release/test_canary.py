@@ -53,7 +53,15 @@ def test_without_anybody_looking_it_is_never_promoted() -> None:
     canary = usual(corrections=0.15)
     for _ in range(5_000):
         canary.answered(failed=False)
-    assert (canary.status, canary.share) == ("running", 0.5)
+    assert (canary.status, canary.share) == ("running", 0.01)
+
+
+def test_errors_end_it_even_after_it_was_promoted() -> None:
+    canary = live(0.10)
+    assert canary.status == "promoted"
+    for _ in range(500):
+        canary.answered(failed=True)
+    assert (canary.status, canary.share) == ("rolled back", 0.0)
 
 
 def test_a_decision_stands() -> None:
@@ -67,8 +75,16 @@ def test_a_decision_stands() -> None:
     assert (canary.status, canary.reason) == ("rolled back", reason)
 
 
-@pytest.mark.parametrize("shares", [(0.2, 0.1), (0.1, 0.1), (0.0, 1.0), (0.5, 1.5)])
+@pytest.mark.parametrize("shares", [(), (0.2, 0.1), (0.1, 0.1), (0.0, 1.0), (0.5, 1.5)])
 def test_shares_that_do_not_rise_are_refused(shares: tuple[float, ...]) -> None:
     rate = Rate(SequentialTest(0.1, 0.2))
-    with pytest.raises(TriageError, match="shares rise"):
+    with pytest.raises(TriageError, match="A canary's shares"):
         Canary(rate, rate, shares=shares)
+    with pytest.raises(TriageError, match="its patience above"):
+        Canary(rate, rate, patience=0)
+
+
+@pytest.mark.parametrize("rate", [0, 1, 17, -0.1])
+def test_what_is_no_rate_is_refused(rate: float) -> None:
+    with pytest.raises(TriageError, match="is no rate of corrections"):
+        usual(rate)

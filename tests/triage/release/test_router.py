@@ -62,7 +62,9 @@ def test_the_canary_answers_its_share_and_is_named() -> None:
         assert predict(release, ticket).headers["X-Model"] == answer.headers["X-Model"]
 
 
-@pytest.mark.parametrize("how", [broken, lambda _: httpx.Response(503)])
+@pytest.mark.parametrize(
+    "how", [broken, *(lambda _, s=s: httpx.Response(s) for s in (503, 422, 404, 302))]
+)
 def test_a_canary_that_fails_costs_the_customer_nothing(how) -> None:
     canary = all_of_it()
     release = Release(saying("old"), service(how), canary)
@@ -72,6 +74,33 @@ def test_a_canary_that_fails_costs_the_customer_nothing(how) -> None:
         assert answer.headers["X-Model"] == "champion"
     assert canary.status == "rolled back"
     assert canary.errors.total == 2  # then it was asked no more
+
+
+def test_what_both_refuse_is_no_failure_of_the_canary() -> None:
+    canary = all_of_it()
+    no = service(lambda _: httpx.Response(422))
+    release = Release(no, no, canary)
+    assert {predict(release).status_code for _ in range(10)} == {422}
+    assert (canary.status, canary.errors.total) == ("running", 0)
+
+
+def test_one_ticket_has_one_word_however_often_it_is_asked() -> None:
+    canary = all_of_it()
+    release = Release(saying("old"), saying("new"), canary)
+    for _ in range(30):
+        predict(release, "LR-1")
+        release.feedback("LR-1", True)
+    assert canary.corrections.total == 1
+
+
+def test_a_ticket_may_have_any_letters() -> None:
+    canary = all_of_it()
+    release = Release(saying("old"), saying("new"), canary)
+    asyncio.run(
+        post(release, "/predict", content=BODY, headers={"X-Ticket": "Köln-1".encode()})
+    )
+    release.feedback("Köln-1", True)
+    assert canary.corrections.total == 1
 
 
 def test_corrections_of_its_own_tickets_decide_and_each_counts_once() -> None:
@@ -90,13 +119,50 @@ def test_a_shadow_is_asked_and_not_heard() -> None:
 
     async def day() -> httpx.Response:
         answer = await post(release, "/predict", content=BODY)
-        await asyncio.sleep(0.05)
+        await release.finished()
         return answer
 
     answer = asyncio.run(day())
     assert answer.json() == {"intent": "old"}
     assert asked == [BODY]
-    assert (release.shadowed, release.agreed) == (1, 0)
+    assert (release.shadowed, release.failed, release.agreed) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("how", [broken, lambda _: httpx.Response(500)])
+def test_a_shadow_that_fails_is_counted(how) -> None:
+    release = Release(saying("old"), service(how))
+
+    async def day() -> None:
+        await post(release, "/predict", content=BODY)
+        await release.finished()
+
+    asyncio.run(day())
+    assert (release.shadowed, release.failed, release.agreed) == (1, 1, 0)
+
+
+def test_a_ticket_asked_again_is_whose_answer_was_the_last() -> None:
+    canary = all_of_it()
+    release = Release(saying("old"), saying("new"), canary)
+    predict(release, "LR-1")
+    canary.status = "rolled back"
+    predict(release, "LR-1")  # by the champion now
+    release.feedback("LR-1", True)
+    assert canary.corrections.total == 0
+    assert (release.reviewed, release.corrected) == (1, 1)
+
+
+def test_a_shadow_that_says_nothing_does_not_agree() -> None:
+    for answer in (b"no JSON", b"[]", b"{}"):
+        release = Release(
+            saying("old"), service(lambda _, a=answer: httpx.Response(200, content=a))
+        )
+
+        async def day(release=release) -> None:
+            await post(release, "/predict", content=BODY)
+            await release.finished()
+
+        asyncio.run(day())
+        assert (release.shadowed, release.failed, release.agreed) == (1, 0, 0)
 
 
 def test_a_slow_shadow_is_left_out_and_delays_nobody() -> None:
@@ -137,7 +203,7 @@ def test_only_so_many_tickets_are_remembered(monkeypatch: pytest.MonkeyPatch) ->
         predict(release, f"LR-{number}")
     for number in range(5):
         release.feedback(f"LR-{number}", True)
-    assert canary.corrections.total == 3
+    assert canary.corrections.total + release.reviewed == 3
 
 
 def test_the_state_can_be_read() -> None:
@@ -153,4 +219,9 @@ def test_the_state_can_be_read() -> None:
     found = asyncio.run(state(release))
     assert (found["status"], found["share"], found["answers"]) == ("running", 1.0, 1)
     shadow = Release(saying("old"), saying("new"))
-    assert asyncio.run(state(shadow)) == {"shadowed": 0, "agreed": 0}
+    assert asyncio.run(state(shadow)) == {
+        "champion": {"reviewed": 0, "corrected": 0},
+        "shadowed": 0,
+        "failed": 0,
+        "agreed": 0,
+    }
