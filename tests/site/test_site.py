@@ -41,6 +41,8 @@ def test_page_shows_its_contract_and_its_outputs(site: Path, path: Path) -> None
         "Needs",
     ]
     shown = [output.get_text() for output in document.select("article .cell_output")]
+    drawn_as_text = [text for text in shown if "<Figure size" in text]
+    assert drawn_as_text == [], "put %matplotlib inline before the first figure"
     exercises = [item for item in Page.read(path).directives if item.name == "exercise"]
     assert sum("Not yet:" in text for text in shown) >= len(exercises)
     assert sum("Right:" in text for text in shown) >= len(exercises)
