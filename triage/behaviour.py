@@ -19,6 +19,8 @@ from triage.model import TriageModel
 
 SAMPLE = 100
 """Messages each change is tried on, spread evenly over those given."""
+FEWEST = 5
+"""A change that fewer messages can be tried with is left out: one message is no rate."""
 SHOWN = 3
 TOLERANCE = 0.01
 """A probability that falls by less has not moved."""
@@ -153,14 +155,17 @@ def check(model: TriageModel, messages: Sequence[str] | None = None) -> list[Res
     """
     if messages is None:
         messages = read_folder(TICKETS, "tickets").test["text"].tolist()
-    sample = spread(messages, SAMPLE)
+    sample, with_number = spread(messages, SAMPLE), numbered(messages)
     results = [
         minimum(model, required=0.85),
         invariance(model, "typing errors", sample, typing_errors, required=0.7),
         invariance(model, "casing", sample, casing, required=0.98),
         invariance(model, "customer's name", sample, names, required=0.6),
-        invariance(model, "order number", numbered(messages), numbers, required=0.8),
     ]
+    if len(with_number) >= FEWEST:
+        results.append(
+            invariance(model, "order number", with_number, numbers, required=0.8)
+        )
     results += [
         direction(model, sample, push, wanted & set(model.card.intents), required=0.95)
         for push, wanted in PUSHES

@@ -157,3 +157,12 @@ def test_the_command(
     assert bad.exit_code == 1, bad.output
     assert "FAILED" in bad.stdout
     assert "taken for" in bad.stdout
+
+
+def test_one_message_is_no_rate(model: TriageModel) -> None:
+    def tried(messages: list[str]) -> set[str]:
+        return {result.name for result in check(model, messages)}
+
+    plain = ["My parcel is late.", "I cannot log in."]
+    assert "order number" not in tried([*plain, "Order 48213 is late."])
+    assert "order number" in tried([f"Order 4821{n} is late." for n in range(5)])
