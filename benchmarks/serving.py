@@ -40,8 +40,9 @@ from benchmarks.servers import (
 from triage import data, registry
 from triage.data import Dataset
 from triage.evaluate import evaluate
+from triage.export import exported
 from triage.model import TriageModel
-from triage.onnx import OnnxModel, exported
+from triage.onnx import OnnxModel
 from triage.settings import Settings
 
 CLIENTS = 32

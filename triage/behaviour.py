@@ -15,7 +15,7 @@ import numpy as np
 
 from triage.data import TICKETS, read_folder
 from triage.errors import TriageError
-from triage.model import TriageModel
+from triage.prediction import Classifier
 
 SAMPLE = 100
 """Messages each change is tried on, spread evenly over those given."""
@@ -147,7 +147,7 @@ class Result:
 
 
 # region check
-def check(model: TriageModel, messages: Sequence[str] | None = None) -> list[Result]:
+def check(model: Classifier, messages: Sequence[str] | None = None) -> list[Result]:
     """Run every test that applies to the model's intents; changes are tried on `messages`.
 
     Without messages, on those of the tickets' test split. Raises TriageError if no plain sentence is written
@@ -177,7 +177,7 @@ def check(model: TriageModel, messages: Sequence[str] | None = None) -> list[Res
 # endregion check
 
 
-def minimum(model: TriageModel, required: float) -> Result:
+def minimum(model: Classifier, required: float) -> Result:
     """Plain sentences whose intent nobody would argue about."""
     cases = [(t, i) for i in model.card.intents for t in PLAIN.get(i, [])]
     if not cases:
@@ -196,7 +196,7 @@ def minimum(model: TriageModel, required: float) -> Result:
 
 # region invariance
 def invariance(
-    model: TriageModel,
+    model: Classifier,
     name: str,
     messages: Sequence[str],
     variants: Callable[[str], list[str]],
@@ -220,7 +220,7 @@ def invariance(
 
 
 def direction(
-    model: TriageModel,
+    model: Classifier,
     messages: Sequence[str],
     push: str,
     wanted: set[str],
@@ -247,7 +247,7 @@ def result(
     return Result(kind, name, passed, len(cases), required, failures[:SHOWN])
 
 
-def intents_of(model: TriageModel, texts: Sequence[str]) -> list[str]:
+def intents_of(model: Classifier, texts: Sequence[str]) -> list[str]:
     return [prediction.intent for prediction in model.predict(texts)]
 
 

@@ -22,7 +22,7 @@ from triage.settings import Settings
 
 if TYPE_CHECKING:
     from triage.data import Dataset
-    from triage.model import TriageModel
+    from triage.prediction import Classifier
 
 # Everything heavy is imported inside the commands: `--help` should not wait for PyTorch.
 
@@ -39,7 +39,7 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="A model file or a registered model, such as models:/triage@champion.",
+        help="A model file, an export (.onnx) or a registered model, such as models:/triage@champion.",
     ),
 ]
 CHAMPION = "models:/triage@champion"
@@ -454,19 +454,34 @@ def serve(
     refuse_taken(host, port)
     with err.status("Loading the model"):
         loaded, sha256 = load_model(model, runtime)
-    # PyTorch spreads one batch over the cores by itself.
-    workers = workers or (1 if runtime is Runtime.TORCH else os.cpu_count() or 1)
+    workers = workers or loaded.workers
     DrainingServer(create_app(loaded, sha256, workers), host, port, drain).run()
 
 
 @app.command()
-def export(model: ModelOption = None) -> None:
+def export(
+    model: ModelOption = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another place: a file for `serve --model` where PyTorch is not installed."
+        ),
+    ] = None,
+) -> None:
     """Write the model as one ONNX file in 8 bits to TRIAGE_HOME, so that `serve --runtime onnx` finds it."""
-    from triage.onnx import export_path
+    from triage.export import export_path
+    from triage.files import write_atomically
 
+    if to is not None and to.suffix != ".onnx":
+        raise TriageError(
+            f"{to} does not end in .onnx, by which it is known. Add that."
+        )
     with err.status("Exporting"):
         _, sha256 = load_model(model, Runtime.ONNX)
-    out.print(f"Wrote {export_path(sha256)}")
+    path = export_path(sha256)
+    if to is not None:
+        write_atomically(to, path.read_bytes())
+    out.print(f"Wrote {to or path}")
 
 
 @app.command()
@@ -557,7 +572,7 @@ def drift(
 
 def load_model(
     source: str | None, runtime: Runtime = Runtime.TORCH
-) -> "tuple[TriageModel, str]":
+) -> "tuple[Classifier, str]":
     """The model named by `--model` (a file, or a registered `models:/` URI) and its SHA-256."""
     if source is None or not source.startswith("models:/"):
         path = Settings().model if source is None else Path(source)
@@ -568,11 +583,16 @@ def load_model(
         return read_model(fetch(source, Path(folder)), runtime)
 
 
-def read_model(path: Path, runtime: Runtime) -> "tuple[TriageModel, str]":
+def read_model(path: Path, runtime: Runtime) -> "tuple[Classifier, str]":
     from triage.files import sha256
 
+    if path.suffix == ".onnx":  # where it is served, PyTorch need not be installed
+        from triage.onnx import OnnxModel
+
+        loaded = OnnxModel.read(path)
+        return loaded, loaded.source
     if runtime is Runtime.ONNX:
-        from triage.onnx import exported
+        from triage.export import exported
 
         return exported(path), sha256(path)
     from triage.model import TriageModel

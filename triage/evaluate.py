@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from triage.files import write_atomically
-from triage.model import TriageModel
+from triage.prediction import Classifier
 
 BINS = 10
 INK = "#6b7280"  # reads on a light page and on a dark one
@@ -84,7 +84,7 @@ class Report:
             write_atomically(folder / f"{name}.svg", svg(figure))
 
 
-def evaluate(model: TriageModel, messages: pd.DataFrame) -> Report:
+def evaluate(model: Classifier, messages: pd.DataFrame) -> Report:
     """Compare the model's answers with the labels of `messages` (columns text, category, perhaps style)."""
     predictions = model.predict(messages["text"].tolist())
     answers = messages.assign(

@@ -25,7 +25,7 @@ import pandas as pd
 from triage.data import Dataset
 from triage.errors import TriageError
 from triage.evaluate import BINS, Report, evaluate
-from triage.model import TriageModel
+from triage.prediction import Classifier
 
 ROUNDING = 1e-6
 """A difference this near a margin is on it; differences are counts over counts, so many are."""
@@ -74,8 +74,8 @@ class Decision:
 
 
 def contest(
-    candidate: TriageModel,
-    champion: TriageModel | None,
+    candidate: Classifier,
+    champion: Classifier | None,
     dataset: Dataset,
     policy: Policy | None = None,
 ) -> tuple[Report, Decision]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,37 +22,14 @@ from triage.head import (
     held_out_logits,
     logits_of,
 )
+from triage.prediction import Card, Classifier
 
-ALTERNATIVES = 3
 MALFORMED = (SafetensorError, KeyError, TypeError, ValueError, RuntimeError)
 """What reading a file that is not a model can raise."""
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The best intent, the probability that it is right, and the runners-up with theirs."""
-
-    intent: str
-    confidence: float
-    alternatives: list[tuple[str, float]]
-
-
-@dataclass(frozen=True)
-class Card:
-    """What the model is and where it comes from; stored inside the model's file."""
-
-    intents: list[str]
-    temperature: float
-    data: str
-    data_digest: str
-    encoder_sha256: str
-    penalty: float
-    held_out_accuracy: float
-    """Share of training messages that a head trained on the other four fifths gets right, 0 to 1."""
-
-
-class TriageModel:
-    """Messages in, predictions out. Train one with `fit`, read one with `load`."""
+class TriageModel(Classifier):
+    """A model computed by PyTorch. Train one with `fit`, read one with `load`."""
 
     def __init__(self, encoder: Encoder, head: Head, card: Card):
         self.encoder = encoder
@@ -82,15 +59,6 @@ class TriageModel:
         """Float32 [n, intents]; each row sums to one."""
         logits = logits_of(self.head, torch.from_numpy(self.encoder.encode(texts)))
         return torch.softmax(logits / self.card.temperature, dim=1).numpy()
-
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """One prediction a message, in order."""
-        return [self._best(row) for row in self.probabilities(texts)]
-
-    def _best(self, row: np.ndarray) -> Prediction:
-        order = np.argsort(-row, kind="stable")[: ALTERNATIVES + 1]
-        ranked = [(self.card.intents[index], float(row[index])) for index in order]
-        return Prediction(*ranked[0], alternatives=ranked[1:])
 
     # region save
     def save(self, path: Path) -> str:

@@ -1,36 +1,21 @@
-"""The same model as one ONNX graph in 8-bit integers, computed by ONNX Runtime.
+"""The same model computed by ONNX Runtime, from a file that `triage.export` wrote. Needs no PyTorch."""
 
-The graph goes from tokens to probabilities: encoder, pooling, head and temperature. Its file also holds the
-card and the tokenizer, so that nothing else is read to serve it.
-"""
-
-import contextlib
-import hashlib
 import json
-import logging
-import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
-import torch
-from onnxruntime import InferenceSession, SessionOptions, __version__
+from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.capi.onnxruntime_pybind11_state import (
     Fail,
     InvalidArgument,
     InvalidProtobuf,
 )
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer
 
-from triage.encoder import MAX_TOKENS
 from triage.errors import TriageError
-from triage.files import sha256, write_atomically
-from triage.model import Card, TriageModel
-from triage.settings import Settings
+from triage.prediction import Card, Classifier
 
 INPUTS = ["tokens", "positions", "owners", "messages"]
 OUTPUT = "probabilities"
@@ -44,18 +29,24 @@ MALFORMED = (Fail, InvalidArgument, InvalidProtobuf, KeyError, TypeError, ValueE
 """What reading a file that is not an export can raise."""
 
 
-class OnnxModel(TriageModel):
-    """A `TriageModel` whose probabilities ONNX Runtime computes. Get one with `exported` or `read`."""
+class OnnxModel(Classifier):
+    """A model computed by ONNX Runtime, a batch on each core. Get one with `read`."""
 
-    def __init__(self, session: InferenceSession, tokenizer: Tokenizer, card: Card):
+    workers = os.cpu_count() or 1
+
+    def __init__(
+        self, session: InferenceSession, tokenizer: Tokenizer, card: Card, source: str
+    ):
         self.session = session
         self.tokenizer = tokenizer
         self.card = card
+        self.source = source
+        """SHA-256 of the model's file that the export was made from."""
 
     # region session
     @classmethod
     def read(cls, path: Path, threads: int = 1) -> "OnnxModel":
-        """Read a file written by `export`. `threads` share one call.
+        """Read a file that `triage.export` wrote. `threads` share one call.
 
         Calls may come from many threads at once. TriageError if it is no such file.
         """
@@ -67,13 +58,12 @@ class OnnxModel(TriageModel):
             kept = session.get_modelmeta().custom_metadata_map
             card = Card(**json.loads(kept["card"]))
             tokenizer = Tokenizer.from_str(kept["tokenizer"])
+            source = kept["source"]
         except MALFORMED as error:
             raise TriageError(
                 f"{path} is not a model that `triage export` wrote. Delete it."
             ) from error
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(MAX_TOKENS)
-        return cls(session, tokenizer, card)
+        return cls(session, tokenizer, card, source)
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """Float32 [n, intents]; each row sums to one. Sixteen texts share a call."""
@@ -130,116 +120,3 @@ def packed(messages: list[list[int]], width: int) -> dict[str, np.ndarray]:
 
 
 # endregion packing
-
-
-# region graph
-class Packed(torch.nn.Module):
-    """Tokens to probabilities, for rows that hold several messages each.
-
-    A token attends only to tokens with the same owner, so a message has the same
-    neighbours as in a row of its own. Its vector is the mean over the tokens it owns.
-    """
-
-    def __init__(self, model: TriageModel):
-        super().__init__()
-        self.transformer = model.encoder.transformer
-        self.head = model.head
-        self.temperature = model.card.temperature
-
-    def forward(
-        self,
-        tokens: torch.Tensor,
-        positions: torch.Tensor,
-        owners: torch.Tensor,
-        messages: torch.Tensor,
-    ) -> torch.Tensor:
-        together = owners[:, None, :, None] == owners[:, None, None, :]
-        hidden = self.transformer(
-            input_ids=tokens, position_ids=positions, attention_mask=together
-        ).last_hidden_state  # [rows, width, 384]
-        owned = (messages[:, None] == owners.reshape(1, -1)).to(hidden.dtype)
-        mean = owned @ hidden.flatten(0, 1) / owned.sum(dim=1, keepdim=True)
-        vectors = torch.nn.functional.normalize(mean, dim=1)
-        return torch.softmax(self.head(vectors) / self.temperature, dim=1)
-
-
-def graph_of(model: TriageModel) -> onnx.ModelProto:
-    """The model as an ONNX graph in 32-bit floats, for any number of messages."""
-    example = packed([[101, 2048, 102], [101, 7099, 2814, 102], [101, 102]], width=6)
-    row, width = torch.export.Dim("rows"), torch.export.Dim("width")
-    places = {0: row, 1: width}
-    with quiet(), torch.inference_mode():
-        program = torch.onnx.export(
-            Packed(model).eval(),
-            tuple(torch.from_numpy(example[name]) for name in INPUTS),
-            dynamo=True,
-            dynamic_shapes=(
-                places,
-                places,
-                places,
-                {0: torch.export.Dim("messages")},
-            ),
-            input_names=INPUTS,
-            output_names=[OUTPUT],
-            verbose=False,
-        )
-    assert program is not None  # only the old exporter returns None
-    return program.model_proto
-
-
-# endregion graph
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences the exporter's warnings, which are about libraries it could use and its own insides."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-# region export
-def export(model: TriageModel, path: Path, eight_bit: bool = True) -> None:
-    """Write the model as one ONNX file, whole or not at all."""
-    graph = graph_of(model)
-    with tempfile.TemporaryDirectory(prefix="triage-") as folder:
-        if eight_bit:
-            file = Path(folder) / "model.onnx"
-            # A scale for each column of weights: as fast as one for all, and nearer.
-            with quiet():
-                quantize_dynamic(
-                    graph, file, per_channel=True, weight_type=QuantType.QInt8
-                )
-            graph = onnx.load(file)
-    onnx.helper.set_model_props(
-        graph,
-        {
-            "card": json.dumps(asdict(model.card), sort_keys=True),
-            "tokenizer": model.encoder.tokenizer.backend_tokenizer.to_str(),
-        },
-    )
-    write_atomically(path, graph.SerializeToString())
-
-
-# endregion export
-
-
-def export_path(digest: str) -> Path:
-    """Where the export of the model with this checksum is kept. Another exporter writes another file."""
-    maker = hashlib.sha256(Path(__file__).read_bytes() + __version__.encode())
-    return Settings().home / "onnx" / f"{digest}-{maker.hexdigest()[:8]}.onnx"
-
-
-def exported(model_file: Path) -> OnnxModel:
-    """The export of this model; made now, in about ten seconds, if it is not kept yet."""
-    if not model_file.is_file():
-        TriageModel.load(model_file)  # says what is missing
-    path = export_path(sha256(model_file))
-    if not path.exists():
-        export(TriageModel.load(model_file), path)
-    return OnnxModel.read(path)

@@ -22,7 +22,8 @@ from triage.cli import app
 from triage.data import Dataset
 from triage.encoder import Encoder
 from triage.errors import TriageError
-from triage.model import Prediction, TriageModel
+from triage.model import TriageModel
+from triage.prediction import Prediction
 
 INTENTS = ["account_access", "invoice_request", "refund_request"]
 CUES = {

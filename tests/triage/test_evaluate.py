@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from triage.evaluate import Report, evaluate
-from triage.model import Prediction
+from triage.prediction import Prediction
 
 MESSAGES = pd.DataFrame(
     [

@@ -27,7 +27,8 @@ from triage.gate import (
     measured_false_alarms,
     resampled,
 )
-from triage.model import Prediction, TriageModel
+from triage.model import TriageModel
+from triage.prediction import Prediction
 
 QUICK = Policy(resamples=2_000)
 INTENTS = [f"intent{k}" for k in range(15)]

@@ -3,6 +3,8 @@
 import copy
 import json
 import logging
+import subprocess
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,13 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triage import onnx as exporting
+from triage import export as exporting
+from triage import onnx as runtime
 from triage.data import Dataset
 from triage.encoder import MAX_TOKENS
 from triage.errors import TriageError
+from triage.export import export, export_path, exported
 from triage.model import TriageModel
-from triage.onnx import PADDING, OnnxModel, export, export_path, exported, packed
+from triage.onnx import PADDING, WIDTH, OnnxModel, packed
 
+SOURCE = "5" * 64
 TEXTS = [
     "?",
     "Where is my parcel?",
@@ -42,14 +47,14 @@ def one_graph(model: TriageModel) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def floats(model: TriageModel, tmp_path_factory: pytest.TempPathFactory) -> OnnxModel:
     path = tmp_path_factory.mktemp("onnx") / "floats.onnx"
-    export(model, path, eight_bit=False)
+    export(model, SOURCE, path, eight_bit=False)
     return OnnxModel.read(path)
 
 
 @pytest.fixture(scope="module")
 def file(model: TriageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    export(model, path)
+    export(model, SOURCE, path)
     return path
 
 
@@ -84,7 +89,7 @@ def test_a_mask_that_lets_neighbours_in_would_be_seen(
 
     texts = ["Where is my parcel?", "The tent is broken."]
     right = floats.probabilities(texts)
-    monkeypatch.setattr(exporting, "packed", careless)
+    monkeypatch.setattr(runtime, "packed", careless)
     assert np.abs(floats.probabilities(texts)[0] - right[0]).max() > 1e-3
 
 
@@ -110,7 +115,7 @@ def test_one_scale_for_a_whole_layer_would_be_seen(
         "quantize_dynamic",
         lambda *args, **options: quantise(*args, **options | {"per_channel": False}),
     )
-    export(model, tmp_path / "coarse.onnx")
+    export(model, SOURCE, tmp_path / "coarse.onnx")
     coarse = OnnxModel.read(tmp_path / "coarse.onnx")
     texts = small.test["text"].tolist()
     truth = model.probabilities(texts)
@@ -120,8 +125,29 @@ def test_one_scale_for_a_whole_layer_would_be_seen(
 
 def test_one_file_is_all_that_is_read(file: Path, eight_bit: OnnxModel, model) -> None:
     assert eight_bit.card == model.card
+    assert eight_bit.source == SOURCE
     assert file.stat().st_size < 30_000_000
     assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+def test_serving_an_export_needs_no_pytorch(file: Path) -> None:
+    """What a slim image relies on: `serve --model FILE.onnx` where only the runtime is installed."""
+    missing = ["torch", "transformers", "onnx", "pandas", "sklearn", "mlflow"]
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({missing}))  # importing any of them raises ImportError
+from pathlib import Path
+from triage.cli import Runtime, read_model
+from triage.service.app import create_app
+import triage.service.server
+model, digest = read_model(Path({str(file)!r}), Runtime.TORCH)
+create_app(model, digest)
+print(digest, model.predict(["please send the invoice"])[0].intent)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert answer.stdout.split() == [SOURCE, "invoice_request"], answer.stderr
 
 
 def test_the_rest_of_a_long_message_is_ignored(eight_bit: OnnxModel) -> None:
@@ -156,7 +182,7 @@ def test_packing_leaves_little_empty() -> None:
     )
     share = Counter[str]()
     for row in sizes:
-        owners = packed([[1] * size for size in row], exporting.WIDTH)["owners"]
+        owners = packed([[1] * size for size in row], WIDTH)["owners"]
         share["empty"] += (owners == PADDING).sum()
         share["all"] += owners.size
         share["padded"] += 16 * row.max()
@@ -169,7 +195,7 @@ def test_an_export_is_made_once(
 ) -> None:
     made: list[Path] = []
 
-    def quick(_: TriageModel, path: Path) -> None:
+    def quick(_: TriageModel, source: str, path: Path) -> None:
         made.append(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.read_bytes())

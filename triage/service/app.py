@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from triage.model import TriageModel
+from triage.prediction import Classifier
 from triage.service import contract, problems
 from triage.service.batching import Batcher
 from triage.service.disconnects import CancelOnDisconnect
@@ -18,7 +18,7 @@ WARM_UP = "where is my order"
 
 
 # region app
-def create_app(model: TriageModel, sha256: str, workers: int = 1) -> FastAPI:
+def create_app(model: Classifier, sha256: str, workers: int = 1) -> FastAPI:
     """The triage service around a loaded model whose file has this checksum."""
     metrics = Metrics()
     batcher = Batcher(model.predict, metrics.batch.observe, workers=workers)

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from triage.model import Prediction
+from triage.prediction import Prediction
 from triage.service.problems import Overloaded
 
 MAX_BATCH = 16

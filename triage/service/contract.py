@@ -1,12 +1,11 @@
 """What goes over the wire. Clients may rely on every name here."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-if TYPE_CHECKING:  # PyTorch takes seconds to import, and the contract does not need it
-    from triage.model import Prediction, TriageModel
+from triage.prediction import Classifier, Prediction
 
 MESSAGE_LIMIT = 4_000
 """Characters. The encoder reads 256 tokens, about 1,200 characters of English; the rest is signatures."""
@@ -50,13 +49,13 @@ class Answer(Choice):
 # endregion contract
 
 
-def describe(model: "TriageModel", sha256: str) -> Model:
+def describe(model: Classifier, sha256: str) -> Model:
     return Model(
         sha256=sha256, data=model.card.data, data_digest=model.card.data_digest
     )
 
 
-def answer(prediction: "Prediction", model: Model) -> Answer:
+def answer(prediction: Prediction, model: Model) -> Answer:
     return Answer(
         intent=prediction.intent,
         confidence=prediction.confidence,

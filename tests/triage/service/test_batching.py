@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from triage.model import Prediction
+from triage.prediction import Prediction
 from triage.service.batching import MAX_BATCH, Batcher
 from triage.service.problems import Overloaded
 
