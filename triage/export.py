@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -20,24 +21,33 @@ from onnxruntime import __version__
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer
 
-from triage.encoder import MAX_TOKENS
+from triage.encoder import MAX_TOKENS, WIDTH
 from triage.files import sha256, write_atomically
 from triage.model import TriageModel
-from triage.onnx import INPUTS, OUTPUT, OnnxModel, packed
+from triage.onnx import GAP, INPUTS, OUTPUT, OnnxModel, packed
 from triage.settings import Settings
+
+HEADS = 12
+"""Attention heads of the encoder's layers."""
 
 
 # region graph
 class Packed(torch.nn.Module):
-    """Tokens to probabilities, for rows that hold several messages each.
+    """Tokens to probabilities without padding.
 
-    A token attends only to tokens with the same owner, so a message has the same
-    neighbours as in a row of its own. Its vector is the mean over the tokens it owns.
+    Every layer but attention looks at one token at a time, so these see the tokens of
+    all messages end to end. Attention sees a grid whose rows hold several messages
+    each, and lets a token look only at those with the same owner.
     """
 
     def __init__(self, model: TriageModel):
         super().__init__()
-        self.transformer = model.encoder.transformer
+        bert: Any = model.encoder.transformer
+        self.embeddings = bert.embeddings
+        self.layers = bert.encoder.layer
+        self.joint = torch.nn.ModuleList(
+            joint(layer.attention.self) for layer in self.layers
+        )
         self.head = model.head
         self.temperature = model.card.temperature
 
@@ -46,34 +56,62 @@ class Packed(torch.nn.Module):
         tokens: torch.Tensor,
         positions: torch.Tensor,
         owners: torch.Tensor,
+        places: torch.Tensor,
+        grid: torch.Tensor,
         messages: torch.Tensor,
     ) -> torch.Tensor:
-        together = owners[:, None, :, None] == owners[:, None, None, :]
-        hidden = self.transformer(
-            input_ids=tokens, position_ids=positions, attention_mask=together
-        ).last_hidden_state  # [rows, width, 384]
-        owned = (messages[:, None] == owners.reshape(1, -1)).to(hidden.dtype)
-        mean = owned @ hidden.flatten(0, 1) / owned.sum(dim=1, keepdim=True)
+        hidden = self.embeddings.LayerNorm(
+            self.embeddings.word_embeddings(tokens)
+            + self.embeddings.position_embeddings(positions)
+            + self.embeddings.token_type_embeddings.weight[0]
+        )  # [tokens, 384]
+        filled = grid.clamp(min=0)
+        owner = torch.where(grid == GAP, GAP, owners[filled])
+        same = owner[:, None, :, None] == owner[:, None, None, :]
+        mask = torch.where(same, 0.0, -1e9)
+        for layer, joint in zip(self.layers, self.joint, strict=True):
+            rows = joint(hidden).index_select(0, filled.view(-1))
+            attended = attention(rows.view(*grid.shape, 3, HEADS, -1), mask)
+            seen = attended.reshape(-1, WIDTH).index_select(0, places)
+            hidden = layer.attention.output(seen, hidden)
+            hidden = layer.output(layer.intermediate(hidden), hidden)
+        owned = (messages[:, None] == owners).to(hidden.dtype)
+        mean = owned @ hidden / owned.sum(dim=1, keepdim=True)
         vectors = torch.nn.functional.normalize(mean, dim=1)
         return torch.softmax(self.head(vectors) / self.temperature, dim=1)
+
+
+def joint(attention: Any) -> torch.nn.Linear:
+    """Queries, keys and values as one multiplication, with the queries scaled beforehand."""
+    scale = (WIDTH // HEADS) ** -0.5
+    query, others = attention.query, (attention.key, attention.value)
+    made = torch.nn.Linear(WIDTH, 3 * WIDTH).requires_grad_(False)
+    made.weight.copy_(torch.cat([query.weight * scale, *(o.weight for o in others)]))
+    made.bias.copy_(torch.cat([query.bias * scale, *(o.bias for o in others)]))
+    return made
+
+
+def attention(rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """[rows, places, heads, 32] from queries, keys and values [rows, places, 3, heads, 32]."""
+    queries, keys, values = rows.permute(2, 0, 3, 1, 4)
+    weights = torch.softmax(queries @ keys.transpose(-1, -2) + mask, dim=-1)
+    return (weights @ values).transpose(1, 2)
 
 
 def graph_of(model: TriageModel) -> onnx.ModelProto:
     """The model as an ONNX graph in 32-bit floats, for any number of messages."""
     example = packed([[101, 2048, 102], [101, 7099, 2814, 102], [101, 102]], width=6)
-    row, width = torch.export.Dim("rows"), torch.export.Dim("width")
-    places = {0: row, 1: width}
+    token = {0: torch.export.Dim("tokens")}
     with quiet(), torch.inference_mode():
         program = torch.onnx.export(
             Packed(model).eval(),
             tuple(torch.from_numpy(example[name]) for name in INPUTS),
             dynamo=True,
-            dynamic_shapes=(
-                places,
-                places,
-                places,
-                {0: torch.export.Dim("messages")},
-            ),
+            dynamic_shapes={
+                **dict.fromkeys(["tokens", "positions", "owners", "places"], token),
+                "grid": {0: torch.export.Dim("rows"), 1: torch.export.Dim("width")},
+                "messages": {0: torch.export.Dim("messages")},
+            },
             input_names=INPUTS,
             output_names=[OUTPUT],
             verbose=False,

@@ -17,14 +17,14 @@ from tokenizers import Tokenizer
 from triage.errors import TriageError
 from triage.prediction import Card, Classifier
 
-INPUTS = ["tokens", "positions", "owners", "messages"]
+INPUTS = ["tokens", "positions", "owners", "places", "grid", "messages"]
 OUTPUT = "probabilities"
-PADDING = -1
-"""The owner of a place that no message fills."""
+GAP = -1
+"""What stands in a place of the grid that no token fills."""
 BATCH = 16
 """Messages computed together, here as in the service: in eight bits the company has a say in the answer."""
 WIDTH = 48
-"""Tokens in a row: more of them make attention dearer, fewer leave more places empty."""
+"""Places in a row of the grid: more of them make attention dearer, fewer leave more gaps."""
 MALFORMED = (Fail, InvalidArgument, InvalidProtobuf, KeyError, TypeError, ValueError)
 """What reading a file that is not an export can raise."""
 
@@ -81,7 +81,7 @@ class OnnxModel(Classifier):
         return [text.ids for text in self.tokenizer.encode_batch_fast(list(texts))]
 
     def compute(self, messages: list[list[int]], width: int = WIDTH) -> np.ndarray:
-        """Probabilities [n, intents] of n messages, in rows of about `width` tokens."""
+        """Probabilities [n, intents] of n messages; attention in rows of `width` places."""
         return self.session.run([OUTPUT], packed(messages, width))[0]
 
     # endregion session
@@ -89,10 +89,10 @@ class OnnxModel(Classifier):
 
 # region packing
 def packed(messages: list[list[int]], width: int) -> dict[str, np.ndarray]:
-    """The graph's inputs for these messages: several in a row, hardly any padding.
+    """The graph's inputs: the tokens end to end, and a grid [rows, places] of them.
 
-    The longest first, each into the first row that has room; a row is longer than
-    `width` only for a message that is.
+    Several messages share a row: the longest first, each into the first row that has
+    room; a row is longer than `width` only for a message that is.
     """
     rows: list[list[int]] = []
     used: list[int] = []
@@ -104,19 +104,22 @@ def packed(messages: list[list[int]], width: int) -> dict[str, np.ndarray]:
             used.append(0)
         rows[row].append(number)
         used[row] += size
-    shape = len(rows), max(used)
-    tokens, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    owners = np.full(shape, PADDING)
-    for row, numbers in enumerate(rows):
-        start = 0
-        for number in numbers:
-            place = slice(start, start := start + len(messages[number]))
-            tokens[row, place] = messages[number]
-            positions[row, place] = range(len(messages[number]))
-            owners[row, place] = number
-    return dict(
-        zip(INPUTS, (tokens, positions, owners, np.arange(len(messages))), strict=True)
-    )
+    order = [number for row in rows for number in row]
+    sizes = [len(messages[number]) for number in order]
+    count = np.arange(sum(sizes))
+    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)  # of each token's message
+    first = np.repeat(np.cumsum(used) - used, used)  # of each token's row
+    places = np.repeat(np.arange(len(rows)) * max(used), used) + count - first
+    grid = np.full(len(rows) * max(used), GAP)
+    grid[places] = count
+    return {
+        "tokens": np.concatenate([messages[number] for number in order]),
+        "positions": count - starts,
+        "owners": np.repeat(order, sizes),
+        "places": places,
+        "grid": grid.reshape(len(rows), -1),
+        "messages": np.arange(len(messages)),
+    }
 
 
 # endregion packing

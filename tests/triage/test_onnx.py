@@ -23,7 +23,7 @@ from triage.encoder import MAX_TOKENS
 from triage.errors import TriageError
 from triage.export import export, export_path, exported
 from triage.model import TriageModel
-from triage.onnx import PADDING, WIDTH, OnnxModel, packed
+from triage.onnx import GAP, WIDTH, OnnxModel, packed
 
 SOURCE = "5" * 64
 TEXTS = [
@@ -85,7 +85,7 @@ def test_a_mask_that_lets_neighbours_in_would_be_seen(
 
     def careless(messages: list[list[int]], width: int) -> dict[str, np.ndarray]:
         inputs = packed(messages, width)
-        return inputs | {"owners": np.where(inputs["owners"] == PADDING, PADDING, 0)}
+        return inputs | {"owners": np.zeros_like(inputs["owners"])}
 
     texts = ["Where is my parcel?", "The tent is broken."]
     right = floats.probabilities(texts)
@@ -164,15 +164,17 @@ def test_no_messages_no_answers(eight_bit: OnnxModel) -> None:
 )
 def test_packing_loses_nothing(messages: list[list[int]], width: int) -> None:
     inputs = packed(messages, width)
-    tokens, positions, owners, numbers = inputs.values()
-    assert tokens.shape[1] <= max(width, *map(len, messages))
+    tokens, positions, owners, places, grid, numbers = inputs.values()
+    assert grid.shape[1] <= max(width, *map(len, messages))
     assert numbers.tolist() == list(range(len(messages)))
+    assert grid.flatten()[places].tolist() == list(range(len(tokens)))
+    assert (grid == GAP).sum() == grid.size - len(tokens)
     for number, message in enumerate(messages):
         mine = owners == number
         assert tokens[mine].tolist() == message
         assert positions[mine].tolist() == list(range(len(message)))
-        assert len(set(np.nonzero(mine)[0])) == 1  # all in one row
-    assert (owners == PADDING).sum() == owners.size - sum(map(len, messages))
+        rows = places[mine] // grid.shape[1]
+        assert len(set(rows)) == 1
 
 
 def test_packing_leaves_little_empty() -> None:
@@ -182,9 +184,9 @@ def test_packing_leaves_little_empty() -> None:
     )
     share = Counter[str]()
     for row in sizes:
-        owners = packed([[1] * size for size in row], WIDTH)["owners"]
-        share["empty"] += (owners == PADDING).sum()
-        share["all"] += owners.size
+        grid = packed([[1] * size for size in row], WIDTH)["grid"]
+        share["empty"] += (grid == GAP).sum()
+        share["all"] += grid.size
         share["padded"] += 16 * row.max()
     assert share["empty"] / share["all"] < 0.15
     assert sizes.sum() / share["padded"] < 0.6

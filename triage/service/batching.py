@@ -1,7 +1,8 @@
 """Dynamic batching: while batches are being computed, the next one gathers.
 
-Nobody ever waits for a batch to fill. Under one client each message travels alone; under thirty-two, those
-that arrived during a computation share the next one.
+Under one client each message travels alone and at once; under thirty-two, those that arrived during a
+computation share the next one. Nobody waits for a batch to fill, but answered together, clients come back
+together: a worker that has just answered several lets the stragglers in.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from triage.service.problems import Overloaded
 
 MAX_BATCH = 16
 MAX_WAITING = 64
+PAUSE = 0.001
+"""Seconds. If nothing arrives for as long, nothing is on its way."""
 
 
 # region batcher
@@ -56,6 +59,15 @@ class Batcher:
                 self.arrived.clear()
             if batch:
                 await self._answer(batch)
+            if len(batch) > 1:
+                await self._stragglers()
+
+    async def _stragglers(self) -> None:
+        """Wait as long as messages keep arriving and a batch still has room."""
+        seen = -1
+        while seen < len(self.waiting) < MAX_BATCH:
+            seen = len(self.waiting)
+            await asyncio.sleep(PAUSE)
 
     def _next_batch(self) -> list[tuple[str, asyncio.Future[Prediction]]]:
         batch: list[tuple[str, asyncio.Future[Prediction]]] = []

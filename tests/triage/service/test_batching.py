@@ -59,6 +59,26 @@ def test_a_lone_message_travels_alone() -> None:
     assert model.batches == [["a"], ["b"]]
 
 
+def test_clients_that_were_answered_together_come_back_together(monkeypatch) -> None:
+    monkeypatch.setattr("triage.service.batching.PAUSE", 0.4)
+    model = Model()
+    model.gate.clear()
+
+    async def scenario(batcher: Batcher) -> None:
+        first = asyncio.create_task(batcher.submit("first"))
+        await until(lambda: model.batches)
+        pair = [asyncio.create_task(batcher.submit(text)) for text in "ab"]
+        await until(lambda: len(batcher.waiting) == 2)
+        model.gate.set()
+        await asyncio.gather(first, *pair)
+        quick = asyncio.create_task(batcher.submit("quick"))
+        await asyncio.sleep(0.02)
+        await asyncio.gather(quick, batcher.submit("straggler"))
+
+    run(scenario, model)
+    assert model.batches == [["first"], ["a", "b"], ["quick", "straggler"]]
+
+
 def test_messages_that_arrive_during_a_computation_share_the_next() -> None:
     model = Model()
     model.gate.clear()
