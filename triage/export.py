@@ -82,7 +82,7 @@ class Packed(torch.nn.Module):
 
 
 def joint(attention: Any) -> torch.nn.Linear:
-    """Queries, keys and values as one multiplication, with the queries scaled beforehand."""
+    """Queries, keys and values as one multiplication; the queries come out scaled."""
     scale = (WIDTH // HEADS) ** -0.5
     query, others = attention.query, (attention.key, attention.value)
     made = torch.nn.Linear(WIDTH, 3 * WIDTH).requires_grad_(False)
@@ -92,7 +92,7 @@ def joint(attention: Any) -> torch.nn.Linear:
 
 
 def attention(rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """[rows, places, heads, 32] from queries, keys and values [rows, places, 3, heads, 32]."""
+    """[rows, places, heads, 32] from queries, keys and values [.., .., 3, heads, 32]."""
     queries, keys, values = rows.permute(2, 0, 3, 1, 4)
     weights = torch.softmax(queries @ keys.transpose(-1, -2) + mask, dim=-1)
     return (weights @ values).transpose(1, 2)

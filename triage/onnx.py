@@ -81,7 +81,7 @@ class OnnxModel(Classifier):
         return [text.ids for text in self.tokenizer.encode_batch_fast(list(texts))]
 
     def compute(self, messages: list[list[int]], width: int = WIDTH) -> np.ndarray:
-        """Probabilities [n, intents] of n messages; attention in rows of `width` places."""
+        """Probabilities [n, intents]; attention in rows of `width` places."""
         return self.session.run([OUTPUT], packed(messages, width))[0]
 
     # endregion session
