@@ -92,7 +92,7 @@ def joint(attention: Any) -> torch.nn.Linear:
 
 
 def attention(rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """[rows, places, heads, 32] from queries, keys and values [.., .., 3, heads, 32]."""
+    """[rows, places, heads, 32] from queries, keys, values [.., .., 3, heads, 32]."""
     queries, keys, values = rows.permute(2, 0, 3, 1, 4)
     weights = torch.softmax(queries @ keys.transpose(-1, -2) + mask, dim=-1)
     return (weights @ values).transpose(1, 2)
