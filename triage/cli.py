@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from triage.errors import TriageError
+from triage.monitor import commands as monitor
 from triage.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.add_typer(monitor.app, name="monitor")
 out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from triage.prediction import Prediction
 from triage.service.problems import Overloaded
 
-MAX_BATCH = 16
+MAX_BATCH = 12
+"""Two of them leave some of 32 clients waiting, so that whoever ends a computation has the next at once."""
 MAX_WAITING = 64
 PAUSE = 0.001
 """Seconds. If nothing arrives for as long, nothing is on its way."""

@@ -43,7 +43,7 @@ class Metrics:
         self.batch = Histogram(
             "triage_batch_size",
             "Messages in a batch.",
-            buckets=(1, 2, 4, 8, 16),
+            buckets=(1, 2, 4, 8, 12),
             registry=self.registry,
         )
         self.confidence = Histogram(

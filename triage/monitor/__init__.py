@@ -1,0 +1,1 @@
+"""Watching a model in production: what comes in, what goes out, and what becomes of it."""
