@@ -1,6 +1,7 @@
 """The commands as a person types them: the whole story once, and every way to hold it wrong."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -11,13 +12,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import mlflow
 import pandas as pd
 import pytest
 
-from triage.cli import refuse_taken
+from triage.cli import main, refuse_taken
 from triage.files import sha256
 
 from .conftest import free_port, running, wait_until_up
@@ -28,13 +30,23 @@ pytestmark = pytest.mark.slow
 def triage(
     *arguments: str | bytes, folder: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "triage", *arguments],
-        cwd=folder,
-        env={**os.environ, "TRIAGE_HOME": str(folder / ".triage"), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
+    """What the command does in this folder, here and now: a process of its own would import PyTorch first."""
+    settings = {"TRIAGE_HOME": str(folder / ".triage"), **environment}
+    said, complained = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, settings),
+        mock.patch.object(sys, "argv", ["triage", *map(os.fsdecode, arguments)]),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(complained),
+    ):
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(
+        arguments, status, said.getvalue(), complained.getvalue()
     )
 
 
