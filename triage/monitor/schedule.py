@@ -23,7 +23,7 @@ def define_job(
     bucket: str,
     baseline: Path,
 ) -> None:
-    """Upload a folder with the two baseline documents, and define the job that checks against them.
+    """Upload a folder with the two baseline documents; define the job that reads them.
 
     `image` is the monitor's container: AWS's own, or one with this package.
     """
