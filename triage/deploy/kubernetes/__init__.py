@@ -1,0 +1,1 @@
+"""The service on Kubernetes: the manifests, and what is checked before a cluster sees them."""
