@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -75,8 +75,8 @@ def tag(architecture: str) -> str:
     return f"localhost/the-pivot-base:{digest[:12]}"
 
 
-def pins(architecture: str) -> list[str]:
-    """What is in the wheelhouse, as `name==version`: WHEELS and all they need on Linux with Python 3.11."""
+def pins(architecture: str, wanted: Iterable[str] = WHEELS) -> list[str]:
+    """The wanted packages and all they need on Linux with Python 3.11, as `name==version` of the lock."""
     target = {
         "python_version": "3.11",
         "python_full_version": "3.11.2",
@@ -95,7 +95,7 @@ def pins(architecture: str) -> list[str]:
             if not requirement.marker or requirement.marker.evaluate(target):
                 locked[canonicalize_name(requirement.name)] = str(requirement.specifier)
     found: set[str] = set()
-    waiting = list(WHEELS)
+    waiting = list(wanted)
     while waiting:
         name = canonicalize_name(waiting.pop())
         if name in found:
@@ -215,6 +215,11 @@ def _furnish(folder: Path, architecture: str) -> None:
     """Put /wheels and /etc/pip.conf below a folder."""
     (folder / "etc").mkdir(exist_ok=True)
     (folder / "etc/pip.conf").write_text(PIP_CONF)
+    download(pins(architecture), folder / "wheels", architecture)
+
+
+def download(pinned: Iterable[str], folder: Path, architecture: str) -> None:
+    """Fetch wheels for Linux with Python 3.11. Raises InfrastructureError if one cannot be had."""
     machine = MACHINES.get(architecture, architecture)
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(36, 16, -1)]
     _command(
@@ -226,7 +231,7 @@ def _furnish(folder: Path, architecture: str) -> None:
             for name in [*platforms, f"manylinux2014_{machine}"]
             for option in ("--platform", name)
         ),
-        *("--dest", str(folder / "wheels"), *pins(architecture)),
+        *("--dest", str(folder), *pinned),
     )
 
 

@@ -8,6 +8,7 @@ Sphinx only has to render. A page with a finding is not kept: the build runs it 
 """
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,9 +24,10 @@ from nbformat import NotebookNode
 from rich.progress import track
 
 from autograder.notebooks import Finding, Report, run_notebook
+from extensions import capture
 from extensions.execution import cache_folder, settle_environment
 from extensions.notebooks import Book, learner_notebook
-from extensions.page import PageError
+from extensions.page import Page, PageError
 from extensions.page_contract import toc_files
 
 ROOT = Path(__file__).parents[1]
@@ -52,22 +54,40 @@ def cores() -> int:
 
 
 def run_page(path: Path, root: Path) -> tuple[Report, float]:
-    """Run one page in an empty folder: what it showed, and how many seconds it took."""
-    settle_environment()
-    book = Book.read(root, root / "chapters")
+    """What one page shows, or has shown where there was an engine; and how many seconds it took."""
     start = time.monotonic()
+    page = Page.read(path)
+    if not capture.is_needed(page):
+        report = executed(path, root)
+        if report.ok and page.front_matter.get("needs") == "engine":
+            report.findings.extend(capture.differences(path, report))
+        return report, time.monotonic() - start
+    learners = translated(path, root)
+    return capture.restore(path, learners.notebook) if learners.ok else learners, 0.0
+
+
+def executed(path: Path, root: Path) -> Report:
+    """Run one page in an empty folder."""
+    settle_environment()
+    learners = translated(path, root)
+    if not learners.ok:
+        return learners
     with tempfile.TemporaryDirectory(prefix="page-") as folder:
         notebook = Path(folder) / f"{path.stem}.ipynb"
-        try:
-            learners = learner_notebook(book.pages[path.resolve()], book)
-        except PageError as error:  # which does not survive the way back to the parent
-            findings = [Finding(0, f"line {error.line}: {error}")]
-            return Report(path, nbformat.v4.new_notebook(), findings), 0.0
-        nbformat.write(learners, notebook)
+        nbformat.write(learners.notebook, notebook)
         work = Path(folder) / "work"
         work.mkdir()
-        report = run_notebook(notebook, work)
-    return report, time.monotonic() - start
+        return run_notebook(notebook, work)
+
+
+def translated(path: Path, root: Path) -> Report:
+    """The page as the notebook its readers get, not yet run; a finding if it has no such form."""
+    book = Book.read(root, root / "chapters")
+    try:
+        return Report(path, learner_notebook(book.pages[path.resolve()], book))
+    except PageError as error:  # which does not survive the way back to the parent
+        findings = [Finding(0, f"line {error.line}: {error}")]
+        return Report(path, nbformat.v4.new_notebook(), findings)
 
 
 def as_the_build_reads_it(path: Path) -> NotebookNode:
@@ -101,12 +121,21 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
 
-def main() -> None:
-    """Fill the cache of the checkout's own book; whether a page fails is for the build to say."""
+def main() -> int:
+    """Fill the cache of the checkout's own book; whether a page fails is for the build to say.
+
+    It cannot say that a capture is outdated, so that is said here, with status 1.
+    """
     pages = execute(ROOT, cache_folder(ROOT, ROOT / "_build" / "html"))
-    for _ in track(pages, "Executing pages", transient=True):
-        pass
+    outdated = [
+        report
+        for path, report in track(pages, "Executing pages", transient=True)
+        if not report.ok and Page.read(path).front_matter.get("needs") == "engine"
+    ]
+    for report in outdated:
+        print(report, file=sys.stderr)
+    return 1 if outdated else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

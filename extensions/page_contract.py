@@ -33,7 +33,7 @@ CLOSING = [
 ]
 NEEDS = {
     "offline": "nothing but this course, installed; no network",
-    "engine": "a container engine (docker or podman)",
+    "engine": "a container engine (docker or podman); built without one, it shows the last real run",
     "cluster": "a Kubernetes cluster you may use",
 }
 COLUMNS = 88  # what fits beside the contents on a desktop

@@ -77,6 +77,7 @@ CAPABILITIES = (
     Capability("grading", "grade container assignments", (("base-image",),)),
     Capability("browser", "test the site in a browser", (("chromium",), ("fonts",))),
     Capability("load", "measure a service under load", (("wrk",),)),
+    Capability("alerts", "try alert rules", (("prometheus",),)),
     Capability(
         "kubernetes",
         "run Kubernetes manifests",
@@ -299,6 +300,13 @@ def _wrk(name: str, host: Host) -> Part:
     )
 
 
+def _prometheus(name: str, host: Host) -> Part:
+    path = program("prometheus")
+    if not path or not program("promtool"):
+        return Part(name)
+    return Part(name, version=ask(path, "--version").version, path=path)
+
+
 def _fonts(name: str, host: Host) -> Part:
     if not host.linux:
         return Part(name, version="the system's")
@@ -351,6 +359,7 @@ PROBES: dict[str, Callable[[str, Host], Part]] = {
     "chromium": _chromium,
     "fonts": _fonts,
     "wrk": _wrk,
+    "prometheus": _prometheus,
     "cluster": _cluster,
     "kind": _local_cluster,
     "minikube": _local_cluster,

@@ -41,6 +41,7 @@ PACKAGES = {
     },
     "chromium": {"macos": "--cask google-chrome", "": "chromium"},
     "wrk": {"": "wrk"},
+    "prometheus": {"fedora": "golang-github-prometheus", "": "prometheus"},
     "fonts": {
         "arch": "ttf-dejavu",
         "alpine": "font-dejavu",

@@ -1,8 +1,8 @@
 """`make system`: what the course needs and pip cannot install.
 
-As root on Debian or Ubuntu it installs the container engines, bubblewrap, Chromium, fonts and wrk, and starts
-Docker's engine; anywhere else it says what is missing and how to get it. For every engine that runs it makes
-the judge's base image. Running it again changes nothing.
+As root on Debian or Ubuntu it installs the container engines, bubblewrap, Chromium, fonts, wrk and
+Prometheus, and starts Docker's engine; anywhere else it says what is missing and how to get it. For every
+engine that runs it makes the judge's base image. Running it again changes nothing.
 """
 
 import os
@@ -67,7 +67,7 @@ def report(host: Host) -> int:
     wanted = [
         capability
         for capability in CAPABILITIES
-        if capability.name in ("containers", "browser", "load")
+        if capability.name in ("containers", "browser", "load", "alerts")
     ]
     missing = [part for capability in wanted for part in unmet(capability, host, parts)]
     for part in missing:
@@ -85,7 +85,9 @@ def report(host: Host) -> int:
 
 def set_up(host: Host) -> None:
     """Install and start what is missing. Raises Failure, with nothing of ours left running or configured."""
-    install(packages_wanted(host))
+    if "prometheus" in install(packages_wanted(host)) and host.systemd:
+        # Debian starts what it installs; the course needs the program, and nobody their port 9090 taken.
+        run(["systemctl", "disable", "--now", "prometheus"])
     if not find("docker", host).ready:
         start_docker(host)
     make_podman_run()
@@ -104,7 +106,7 @@ def set_up(host: Host) -> None:
 
 def packages_wanted(host: Host) -> list[str]:
     """The Debian packages of everything that is not there in some other form."""
-    parts = ["podman", "bubblewrap", "fonts", "wrk"]
+    parts = ["podman", "bubblewrap", "fonts", "wrk", "prometheus"]
     if not find("docker", host).ready and not program("dockerd"):
         parts.append("docker")
     if host.family == "debian" and not find("chromium", host).ready:
@@ -112,7 +114,8 @@ def packages_wanted(host: Host) -> list[str]:
     return [package for part in parts for package in host.packages(part).split()]
 
 
-def install(packages: list[str]) -> None:
+def install(packages: list[str]) -> list[str]:
+    """Install what is not there yet, and return it."""
     missing = [package for package in packages if not installed(package)]
     if missing:
         print(f"Installing {', '.join(missing)}", flush=True)
@@ -128,6 +131,7 @@ def install(packages: list[str]) -> None:
                 *missing,
             ]
         )
+    return missing
 
 
 def installed(package: str) -> bool:

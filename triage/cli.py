@@ -54,6 +54,13 @@ class Runtime(StrEnum):
     ONNX = "onnx"
 
 
+class LogFormat(StrEnum):
+    """How log lines are written: for people, or one JSON object a line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 RuntimeOption = Annotated[
     Runtime,
     typer.Option(
@@ -448,8 +455,15 @@ def serve(
             help="Batches computed at once; if not given 1, and one a core with onnx.",
         ),
     ] = None,
+    log: Annotated[
+        LogFormat, typer.Option(help="How log lines are written.")
+    ] = LogFormat.TEXT,
 ) -> None:
-    """Serve the model over HTTP until SIGTERM or Ctrl-C."""
+    """Serve the model over HTTP until SIGTERM or Ctrl-C.
+
+    Traces go over OTLP to where OTEL_EXPORTER_OTLP_ENDPOINT says.
+    """
+    from triage.service import tracing
     from triage.service.app import create_app
     from triage.service.server import DrainingServer
 
@@ -457,7 +471,8 @@ def serve(
     with err.status("Loading the model"):
         loaded, sha256 = load_model(model, runtime)
     workers = workers or loaded.workers
-    DrainingServer(create_app(loaded, sha256, workers), host, port, drain).run()
+    app = create_app(loaded, sha256, workers, tracing.wanted())
+    DrainingServer(app, host, port, drain, log is LogFormat.JSON).run()
 
 
 @app.command()

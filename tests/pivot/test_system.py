@@ -34,6 +34,8 @@ def machine(install, tmp_path, monkeypatch):
         "bwrap": "echo bubblewrap 0.8.0",
         "chromium": "echo Chromium 156.0.1",
         "wrk": "echo wrk 4.1.0; exit 1",
+        "prometheus": "echo prometheus, version 2.42.0",
+        "promtool": "echo promtool, version 2.42.0",
     }
     for name, script in programs.items():
         install(name, script).rename(store / name)
@@ -83,6 +85,7 @@ def test_an_empty_debian_gets_everything_and_a_second_run_does_nothing(machine, 
         "bubblewrap",
         "chromium",
         "wrk",
+        "prometheus",
     ):
         assert f" {package}" in apt
     assert (machine / "engine").read_text() == "--default-ulimit nofile=20000:20000\n"
@@ -208,6 +211,8 @@ def test_elsewhere_it_is_content_with_one_engine(machine, install, monkeypatch, 
         "bwrap": "echo 0.8.0",
         "chromium": "echo 142.0",
         "wrk": "echo wrk 4.1.0; exit 1",
+        "prometheus": "echo prometheus, version 2.42.0",
+        "promtool": "echo promtool, version 2.42.0",
     }.items():
         install(name, script)
 

@@ -115,6 +115,6 @@ def test_the_nightly_run_covers_every_supported_python_and_fresh_dependencies():
     assert "make lock UPGRADE=1" in [
         step.get("run") for step in nightly["fresh"]["steps"]
     ]
-    assert set(nightly["report"]["needs"]) == {"locked", "fresh"}
+    assert set(nightly["report"]["needs"]) == {"locked", "fresh", "cluster"}
     for needed in nightly["report"]["needs"]:
         assert f"needs.{needed}.result != 'success'" in nightly["report"]["if"]

@@ -3,25 +3,40 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from triage.prediction import Classifier
 from triage.service import contract, problems
-from triage.service.batching import Batcher
+from triage.service.batching import Batcher, Computed
 from triage.service.disconnects import CancelOnDisconnect
 from triage.service.limits import BodyLimit
 from triage.service.metrics import Metrics
+
+if TYPE_CHECKING:
+    from triage.service.tracing import Traces
 
 WARM_UP = "where is my order"
 
 
 # region app
-def create_app(model: Classifier, sha256: str, workers: int = 1) -> FastAPI:
+def create_app(
+    model: Classifier,
+    sha256: str,
+    workers: int = 1,
+    traces: "Traces | None" = None,
+) -> FastAPI:
     """The triage service around a loaded model whose file has this checksum."""
     metrics = Metrics()
-    batcher = Batcher(model.predict, metrics.batch.observe, workers=workers)
+
+    def computed(batch: Computed) -> None:
+        metrics.batch.observe(len(batch.messages))
+        if traces:
+            traces.record(batch)
+
+    batcher = Batcher(model.predict, computed, workers=workers)
     metrics.waiting.set_function(lambda: len(batcher.waiting))
     described = contract.describe(model, sha256)
 
@@ -37,6 +52,8 @@ def create_app(model: Classifier, sha256: str, workers: int = 1) -> FastAPI:
         worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await worker
+        if traces:
+            await asyncio.to_thread(traces.close)
 
     app = FastAPI(
         title="Triage",
@@ -52,6 +69,8 @@ def create_app(model: Classifier, sha256: str, workers: int = 1) -> FastAPI:
     app.add_middleware(CancelOnDisconnect)
     app.add_middleware(BodyLimit)
     metrics.install(app)  # last, so outermost: what the limit refuses is counted too
+    if traces:
+        traces.install(app)
 
     @app.post("/predict", responses=problems.promised(400, 408, 413, 422, 500, 503))
     async def predict(request: contract.Request) -> contract.Answer:

@@ -6,8 +6,11 @@ together: a worker that has just answered several lets the stragglers in.
 """
 
 import asyncio
+import contextvars
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from triage.prediction import Prediction
 from triage.service.problems import Overloaded
@@ -19,6 +22,25 @@ PAUSE = 0.001
 """Seconds. If nothing arrives for as long, nothing is on its way."""
 
 
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A message inside. `arrived` in nanoseconds since the epoch; `context` is its request's."""
+
+    text: str
+    answer: asyncio.Future[Prediction]
+    arrived: int = field(default_factory=time.time_ns)
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A batch that was computed, from when to when, in nanoseconds since the epoch."""
+
+    messages: Sequence[Waiting]
+    began: int
+    ended: int
+
+
 # region batcher
 class Batcher:
     """Answers messages in batches. Each worker computes one at a time, on a thread."""
@@ -26,7 +48,7 @@ class Batcher:
     def __init__(
         self,
         predict: Callable[[Sequence[str]], list[Prediction]],
-        on_batch: Callable[[int], None] = lambda size: None,
+        on_batch: Callable[[Computed], None] = lambda batch: None,
         max_waiting: int = MAX_WAITING,
         workers: int = 1,
     ):
@@ -34,17 +56,17 @@ class Batcher:
         self.on_batch = on_batch
         self.max_waiting = max_waiting
         self.workers = workers
-        self.waiting: deque[tuple[str, asyncio.Future[Prediction]]] = deque()
+        self.waiting: deque[Waiting] = deque()
         self.arrived = asyncio.Event()
 
     async def submit(self, message: str) -> Prediction:
         """The answer to one message. Raises Overloaded at once when too many wait."""
         if len(self.waiting) >= self.max_waiting:
             raise Overloaded
-        future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
-        self.waiting.append((message, future))
+        waiting = Waiting(message, asyncio.get_running_loop().create_future())
+        self.waiting.append(waiting)
         self.arrived.set()
-        return await future
+        return await waiting.answer
 
     async def run(self) -> None:
         """Answer batches until cancelled."""
@@ -70,31 +92,30 @@ class Batcher:
             seen = len(self.waiting)
             await asyncio.sleep(PAUSE)
 
-    def _next_batch(self) -> list[tuple[str, asyncio.Future[Prediction]]]:
-        batch: list[tuple[str, asyncio.Future[Prediction]]] = []
+    def _next_batch(self) -> list[Waiting]:
+        batch: list[Waiting] = []
         while self.waiting and len(batch) < MAX_BATCH:
-            message, future = self.waiting.popleft()
-            if not future.cancelled():  # its client has gone: do not work for nobody
-                batch.append((message, future))
+            message = self.waiting.popleft()
+            if not message.answer.cancelled():  # its client has gone: for whom?
+                batch.append(message)
         return batch
 
-    async def _answer(
-        self, batch: list[tuple[str, asyncio.Future[Prediction]]]
-    ) -> None:
-        self.on_batch(len(batch))
+    async def _answer(self, batch: list[Waiting]) -> None:
+        began = time.time_ns()
         try:
             predictions = await asyncio.to_thread(
-                self.predict, [message for message, _ in batch]
+                self.predict, [message.text for message in batch]
             )
         except Exception as error:
             if len(batch) > 1:  # one bad message must not fail its neighbours
-                for pair in batch:
-                    await self._answer([pair])
+                for message in batch:
+                    await self._answer([message])
             else:
-                settle(batch[0][1], error)
+                settle(batch[0].answer, error)
             return
-        for (_, future), prediction in zip(batch, predictions, strict=True):
-            settle(future, prediction)
+        self.on_batch(Computed(batch, began, time.time_ns()))
+        for message, prediction in zip(batch, predictions, strict=True):
+            settle(message.answer, prediction)
 
 
 # endregion batcher

@@ -13,7 +13,11 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from triage.service.logs import BrokenPromises
+
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+PROMISED_SECONDS = 0.5
+"""What the desk was promised: an answer within so long, and no 5xx."""
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -35,6 +39,14 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.promises = Counter(
+            "triage_promises",
+            f"Messages sent, by whether they were answered without a 5xx within {PROMISED_SECONDS} s.",
+            ["kept"],
+            registry=self.registry,
+        )
+        for kept in ("yes", "no"):
+            self.promises.labels(kept)  # there from the start: a rate needs a zero
         self.waiting = Gauge(
             "triage_waiting_messages",
             "Messages waiting for a batch.",
@@ -76,6 +88,7 @@ class Measure:
     def __init__(self, app: ASGIApp, metrics: Metrics):
         self.app = app
         self.metrics = metrics
+        self.broken = BrokenPromises()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,9 +103,19 @@ class Measure:
         start = time.perf_counter()
         try:
             await self.app(scope, receive, noting)
+        except Exception:
+            status = 500  # the answer is made outside of all middleware
+            raise
         finally:
             # Nothing a client can choose freely becomes a label: a scanner must not create a million series.
             route = getattr(scope.get("route"), "path", "unknown")
             method = scope["method"] if scope["method"] in METHODS else "other"
+            seconds = time.perf_counter() - start
             self.metrics.requests.labels(method, route, status).inc()
-            self.metrics.duration.labels(route).observe(time.perf_counter() - start)
+            self.metrics.duration.labels(route).observe(seconds)
+            if route == "/predict":
+                late = seconds > PROMISED_SECONDS
+                broken = late or (isinstance(status, int) and status >= 500)
+                self.metrics.promises.labels("no" if broken else "yes").inc()
+                if broken:
+                    self.broken.note(route, status, seconds)

@@ -9,6 +9,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from triage.service import logs
+
 log = logging.getLogger("uvicorn.error")  # the one Uvicorn shows
 
 GRACE_SECONDS = 25
@@ -25,13 +27,20 @@ class DrainingServer(uvicorn.Server):
     would meet a closed socket.
     """
 
-    def __init__(self, app: FastAPI, host: str, port: int, drain: float):
+    def __init__(
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        drain: float,
+        json_logs: bool = False,
+    ):
         super().__init__(
             uvicorn.Config(
                 app,
                 host=host,
                 port=port,
-                log_level="info",
+                log_config=logs.configure(json_logs),
                 access_log=False,  # /metrics counts; a line each is dearer than HTTP
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )

@@ -297,6 +297,13 @@ def test_a_failure_inside_is_a_problem_without_details(
         monkeypatch.setattr(model.encoder, "encode", lambda texts: 1 / 0)
         response = client.post("/predict", json={"message": "late"})
         assert response.status_code == 500
+        counted = client.get("/metrics").text
+        assert (
+            'http_requests_total{method="POST",route="/predict",status="500"} 1.0'
+            in counted
+        )
+        assert 'triage_promises_total{kept="no"} 1.0' in counted
+        assert 'triage_promises_total{kept="yes"} 0.0' in counted
         assert response.json()["type"] == "urn:triage:problem:internal"
         assert "division" not in response.text
         monkeypatch.undo()
