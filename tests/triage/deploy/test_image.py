@@ -105,7 +105,7 @@ def test_nothing_that_trains_is_in_it(engine: Engine, image: Image) -> None:
 
 def local() -> list[dict]:
     """The manifests with the overlay for a cluster of one's own, as kustomize makes them."""
-    overlay = yaml.safe_load((FOLDER / "local/kustomization.yaml").read_text())
+    overlay = yaml.safe_load((FOLDER.parent / "local/kustomization.yaml").read_text())
     stack = manifests.read(FOLDER)
     for patch in overlay["patches"]:
         target = patch["target"]
