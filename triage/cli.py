@@ -7,7 +7,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -468,7 +468,8 @@ def serve(
     from triage.service.server import DrainingServer
 
     refuse_taken(host, port)
-    with err.status("Loading the model"):
+    # A program that reads JSON has no use for a spinner, which FORCE_COLOR shows even in a file.
+    with nullcontext() if log is LogFormat.JSON else err.status("Loading the model"):
         loaded, sha256 = load_model(model, runtime)
     workers = workers or loaded.workers
     app = create_app(loaded, sha256, workers, tracing.wanted())

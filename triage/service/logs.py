@@ -13,7 +13,7 @@ log = logging.getLogger("triage.requests")
 
 # region lines
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, what was noted, trace and span."""
+    """One JSON object a line, with what was noted, and with trace and span."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {

@@ -43,7 +43,7 @@ class Traces:
         self.tracer = provider.get_tracer("triage")
 
     def install(self, app: FastAPI) -> None:
-        """A span for each request, in the trace that its `traceparent` names, if any."""
+        """A span for each request, in the trace that its `traceparent` names."""
         from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
         FastAPIInstrumentor.instrument_app(
@@ -58,7 +58,7 @@ class Traces:
         self.provider.shutdown()
 
     def record(self, batch: Computed) -> None:
-        """Two spans for each message, made afterwards from the times that were noted."""
+        """Two spans for each message, made afterwards from the times noted."""
         for message in batch.messages:
             message.context.run(self._spans, message.arrived, batch)
 
