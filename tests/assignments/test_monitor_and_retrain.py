@@ -1,0 +1,272 @@
+"""The assignment `monitor-and-retrain`: its streams are what the contract says, and its checks tell apart."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autograder import assignments, judge
+from autograder.checks import Assignment
+from autograder.errors import LearnerError
+from autograder.notebooks import read_notebook
+from autograder.verdict import CheckResult, Verdict
+
+FOLDER = assignments.COURSE / "06-monitor-and-retrain"
+SUBMISSIONS = sorted(path.name for path in (FOLDER / "submissions").iterdir())
+WRONG = [name for name in SUBMISSIONS if name.startswith("wrong-")]
+# Who cannot tell a bad month from a good one, or says nothing at all, has no more to be looked at.
+FATAL = {
+    "wrong-untouched-starter",
+    "wrong-nervous",
+    "wrong-every-day-a-tuesday",
+    "wrong-waits-for-labels",
+}
+# The model's own answers teach nothing new, in either stream.
+TWICE = {"wrong-teaches-itself"}
+
+
+@pytest.fixture(scope="module")
+def monitor() -> Assignment:
+    return assignments.load(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def bench(monitor: Assignment) -> ModuleType:
+    function = monitor.checks["monitor-and-retrain/answers"].function
+    return sys.modules[f"{function.__module__.rpartition('.')[0]}.bench"]
+
+
+@pytest.fixture(scope="module")
+def streams(bench: ModuleType) -> ModuleType:
+    return bench.streams()
+
+
+def expectation(name: str) -> dict:
+    return json.loads((FOLDER / "submissions" / name / "expected.json").read_bytes())
+
+
+def graded(folder: Path, monitor: Assignment, seed: int = 7) -> Verdict:
+    verdict = judge.grade(folder, monitor, learner="ada", seed=seed)
+    assert verdict.status == "graded", verdict.message
+    return verdict
+
+
+def checked(tmp_path: Path, monitor: Assignment, code: str, check: str) -> CheckResult:
+    """What a check says of a monitor.py with this code, and of the reference's rest."""
+    folder = tmp_path / "handed-in"
+    shutil.copytree(FOLDER / "submissions/reference", folder)
+    with (folder / "monitor.py").open("a") as file:
+        file.write(f"\n\n{code}\n")
+    with (
+        judge.taken_in(folder, monitor) as (_, copy),
+        judge.work_on(copy, monitor, seed=7) as work,
+    ):
+        wanted = monitor.required([f"monitor-and-retrain/{check}"])
+        return list(judge.run_checks(work, list(wanted)))[-1]
+
+
+# --- its parts ---
+
+
+def test_checks_give_twenty_points_and_some_are_hidden(monitor: Assignment) -> None:
+    assert monitor.points == 20
+    assert sum(check.hidden for check in monitor.checks.values()) == 6
+
+
+def test_every_check_has_a_submission_that_fails_it_alone(monitor: Assignment) -> None:
+    losses = [expectation(name)["loses"] for name in WRONG if name not in FATAL | TWICE]
+    assert all(len(loses) == 1 for loses in losses)
+    never = {f"monitor-and-retrain/{check}" for check in ("answers", "tells")}
+    assert {loses[0] for loses in losses} == monitor.checks.keys() - never
+    for check in never:
+        assert any(check in expectation(name)["loses"] for name in FATAL)
+
+
+def test_there_is_more_than_one_way_to_be_right() -> None:
+    right = [name for name in SUBMISSIONS if name.startswith("right-")]
+    assert len(right) >= 3
+    for name in ["reference", *right]:
+        assert expectation(name) == {"points": 20, "loses": []}
+
+
+def test_notebook_has_a_cell_for_every_check_and_two_questions(
+    monitor: Assignment,
+) -> None:
+    cells = read_notebook(FOLDER / "notebook.md").cells
+    checks = [
+        match[1]
+        for cell in cells
+        if cell.cell_type == "code"
+        and (match := re.fullmatch(r'check\("(.+)"\)', cell.source))
+    ]
+    assert sorted(checks) == sorted(monitor.checks)
+    questions = [cell for cell in cells if "nbgrader" in cell.metadata]
+    assert [cell.metadata["nbgrader"]["points"] for cell in questions] == [2, 2]
+    assert all("### BEGIN SOLUTION" in cell.source for cell in questions)
+
+
+def test_notebook_and_checks_name_the_same_figures(
+    monitor: Assignment, bench: ModuleType, streams: ModuleType
+) -> None:
+    contract = (FOLDER / "notebook.md").read_text()
+    package = monitor.checks["monitor-and-retrain/answers"].function.__module__
+    checks = sys.modules[package]
+    hidden = sys.modules[f"{package.rpartition('.')[0]}.hidden"]
+    assert (
+        f"nothing, for {streams.DAYS} days | at most {checks.FALSE_ALARMS} day"
+        in contract
+    )
+    assert f"at most {hidden.FEW} such days in {hidden.FEW * streams.DAYS}" in contract
+    assert f"one of the first {checks.NOTICED} days" in contract
+    for days in (checks.RETRAINED, hidden.GRADUALLY, hidden.POLICY):
+        assert f"`retrain` on one of the first {days}" in contract
+    assert f"calls it {bench.TRAINED_AFTER} days after the change" in contract
+    assert f"trained on {bench.ROWS:,} fresh messages" in " ".join(contract.split())
+    assert f"at most {100 * bench.WITHIN:.0f} points less" in contract
+
+
+# --- the streams ---
+
+
+def accuracy(stream: dict[str, Any], first: int, last: int) -> float:
+    """How often the model was right about the labelled rows of days, counted from the baseline's first."""
+    days = [*stream["baseline"], *stream["days"]]
+    right = [
+        days[day - 3]["requests"][row]["intent"] == intent
+        for day in range(first + 3, last + 3)
+        for row, intent in days[day]["labels"]
+    ]
+    return float(np.mean(right))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("kind", "loses"),
+    [("calm", False), ("mix", False), ("sudden", True), ("relabelled", True)],
+)
+def test_the_model_becomes_worse_in_the_streams_that_say_so(
+    streams: ModuleType, kind: str, loses: bool, seed: int
+) -> None:
+    stream = streams.Desk(f"test/{seed}/{kind}").stream(kind)
+    change = streams.BASELINE + stream["change"]
+    before = accuracy(stream, 0, change)
+    after = accuracy(stream, change, streams.BASELINE + streams.DAYS - 3)
+    assert (before - after > 0.15) is loses
+    assert before > 0.65
+
+
+def test_a_stream_is_the_same_for_the_same_seed_and_no_other(
+    streams: ModuleType,
+) -> None:
+    first, same, other = (streams.Desk(seed).stream("mix") for seed in ("a", "a", "b"))
+    assert first == same
+    assert first["days"] != other["days"]
+    assert json.loads(json.dumps(first)) == first
+
+
+@pytest.mark.parametrize("kind", ["percent", "empty", "unknown"])
+def test_broken_requests_begin_on_the_day_of_the_change(
+    streams: ModuleType, kind: str
+) -> None:
+    stream = streams.Desk("broken").stream(kind)
+    intents = {r["intent"] for day in stream["baseline"] for r in day["requests"]}
+
+    def odd(request: dict) -> bool:
+        return (
+            request["vector"] is None
+            or request["confidence"] > 1
+            or request["intent"] not in intents
+        )
+
+    counts = [sum(map(odd, day["requests"])) for day in stream["days"]]
+    assert not any(counts[: stream["change"]])
+    assert all(counts[stream["change"] :])
+
+
+def test_vectors_are_those_of_the_tickets(streams: ModuleType) -> None:
+    desk = streams.Desk("any")
+    assert desk.vectors.shape == (len(desk.intents), 16)
+    assert set(streams.NEW) | set(desk.known) == set(desk.intents)
+    assert set(streams.MOVED) | set(streams.MOVED.values()) <= set(desk.known)
+
+
+def test_learners_draw_their_own_streams(tmp_path: Path, streams: ModuleType) -> None:
+    for name in ("streams.py", "head.py", "vectors.npz"):
+        shutil.copy(FOLDER / "given" / name, tmp_path)
+    subprocess.run(
+        [sys.executable, "streams.py", "--seed", "7"], cwd=tmp_path, check=True
+    )
+    made = {path.stem for path in (tmp_path / "streams").iterdir()}
+    assert made == set(streams.KINDS)
+
+
+# --- what it says ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "check", "said"),
+    [
+        ("def watch(b, d): return 'quiet'", "answers", "returned no list for 49 days"),
+        ("def watch(b, d): return ['quiet']", "answers", "a list of 1 for 49 days"),
+        ("def watch(b, d): return [True] * len(d)", "answers", "said true of a day"),
+        ("def watch(b, d): return 1 / 0", "answers", "raised ZeroDivisionError"),
+        ("def watch(b, d): return ['look'] * len(d)", "tells", "on 49 days"),
+        ("def watch(b, d): return ['quiet'] * len(d)", "tells", "nothing for 3 days"),
+        ("def training_rows(b, d): return []", "rows", "no list of rows"),
+        ("def training_rows(b, d): return [[[0.0], 'x']]", "rows", "the row [[0.0]"),
+        (
+            "def training_rows(b, d): return [[[0.0] * 16, 'x']]",
+            "rows",
+            "have one intent",
+        ),
+        (
+            "def training_rows(b, d): return [[[float('inf')] * 16, 'x']]",
+            "rows",
+            "training_rows",
+        ),
+    ],
+)
+def test_what_is_no_answer_is_called_that(
+    tmp_path: Path, monitor: Assignment, code: str, check: str, said: str
+) -> None:
+    result = checked(tmp_path, monitor, code, check)
+    assert result.points == 0
+    assert said in result.seen
+    assert result.advice
+
+
+def test_rows_that_cannot_be_trained_on_are_refused(bench: ModuleType) -> None:
+    good = [[[0.5] * 16, "a"], [[0.1] * 16, "b"]]
+    vectors, intents = bench.usable(good, width=16)
+    assert vectors.shape == (2, 16)
+    assert intents == ["a", "b"]
+    for bad in (
+        None,
+        {},
+        [1],
+        [[[True] * 16, "a"]],
+        [[[1e9] * 16, "a"]],
+        [[[1] * 16, 2]],
+    ):
+        with pytest.raises(LearnerError):
+            bench.usable(bad, width=16)
+
+
+# --- grading the graders ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_submission_gets_what_it_deserves(name: str, monitor: Assignment) -> None:
+    verdict = graded(FOLDER / "submissions" / name, monitor)
+    lost = {check.id for check in verdict.checks if check.points < check.max_points}
+    assert lost == set(expectation(name)["loses"])
+    assert verdict.points == expectation(name)["points"]
