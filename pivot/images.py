@@ -36,6 +36,7 @@ class Workbench:
     def __init__(self, engine: Engine, packages: Iterable[str]):
         """`packages`: names that requirements.lock has; what they need comes with them."""
         self.engine = engine
+        engine.sweep()  # what was left by one that was killed
         with tempfile.TemporaryDirectory() as folder:
             context = Path(folder)
             pinned = base.pins(engine.architecture, packages)
