@@ -143,7 +143,12 @@ def train(work: Work, kind: str) -> Trained:
     stream = desk.stream(kind)
     days = stream["days"][: stream["change"] + TRAINED_AFTER]
     [rows] = called(work, "training_rows", [(stream["baseline"], days)])
-    vectors, intents = usable(rows, width=desk.vectors.shape[1])
+    came = {
+        tuple(request["vector"])
+        for day in (*stream["baseline"], *days)
+        for request in day["requests"]
+    }
+    vectors, intents = usable(rows, came)
     asked, right = desk.world(kind, MESSAGES)
     fit = streams().fit
 
@@ -158,8 +163,8 @@ def train(work: Work, kind: str) -> Trained:
     )
 
 
-def usable(rows: Any, width: int) -> tuple[np.ndarray, list[str]]:
-    """Vectors and intents. Raises LearnerError if they are none."""
+def usable(rows: Any, came: set[tuple[float, ...]]) -> tuple[np.ndarray, list[str]]:
+    """Vectors and intents, of messages that came in. Raises LearnerError if they are none."""
     mend = (
         "Return [vector, intent] for each message to train on, of at least two intents."
     )
@@ -170,12 +175,17 @@ def usable(rows: Any, width: int) -> tuple[np.ndarray, list[str]]:
             not isinstance(row, list)
             or len(row) != 2
             or not isinstance(row[0], list)
-            or len(row[0]) != width
-            or not all(type(x) in (int, float) and abs(x) < 1e6 for x in row[0])
+            or not all(type(x) in (int, float) for x in row[0])
             or not isinstance(row[1], str)
         ):
-            shown = json.dumps(row)[:80]
-            raise LearnerError(f"`training_rows` returned the row {shown}.", mend)
+            raise LearnerError(
+                f"`training_rows` returned the row {json.dumps(row)[:80]}.", mend
+            )
+        if tuple(row[0]) not in came:
+            raise LearnerError(
+                f"`training_rows` returned the vector {json.dumps(row[0])[:60]}, which no message had.",
+                "Return vectors as they came in, from baseline and days.",
+            )
     if len({intent for _, intent in rows}) < 2:
         raise LearnerError("All rows of `training_rows` have one intent.", mend)
     return np.array([vector for vector, _ in rows]), [intent for _, intent in rows]

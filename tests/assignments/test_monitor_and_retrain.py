@@ -194,7 +194,7 @@ def test_vectors_are_those_of_the_tickets(streams: ModuleType) -> None:
     desk = streams.Desk("any")
     assert desk.vectors.shape == (len(desk.intents), 16)
     assert set(streams.NEW) | set(desk.known) == set(desk.intents)
-    assert set(streams.MOVED) | set(streams.MOVED.values()) <= set(desk.known)
+    assert set(desk.moved) | set(desk.moved.values()) <= set(desk.known)
 
 
 def test_learners_draw_their_own_streams(tmp_path: Path, streams: ModuleType) -> None:
@@ -221,16 +221,12 @@ def test_learners_draw_their_own_streams(tmp_path: Path, streams: ModuleType) ->
         ("def watch(b, d): return ['look'] * len(d)", "tells", "on 49 days"),
         ("def watch(b, d): return ['quiet'] * len(d)", "tells", "nothing for 3 days"),
         ("def training_rows(b, d): return []", "rows", "no list of rows"),
-        ("def training_rows(b, d): return [[[0.0], 'x']]", "rows", "the row [[0.0]"),
+        ("def training_rows(b, d): return [['a', 'b']]", "rows", "the row"),
+        ("def training_rows(b, d): return [[[0.0], 'x']]", "rows", "no message had"),
         (
-            "def training_rows(b, d): return [[[0.0] * 16, 'x']]",
+            "def training_rows(b, d): return [[b[0]['requests'][0]['vector'], 'x']]",
             "rows",
             "have one intent",
-        ),
-        (
-            "def training_rows(b, d): return [[[float('inf')] * 16, 'x']]",
-            "rows",
-            "training_rows",
         ),
     ],
 )
@@ -244,20 +240,27 @@ def test_what_is_no_answer_is_called_that(
 
 
 def test_rows_that_cannot_be_trained_on_are_refused(bench: ModuleType) -> None:
-    good = [[[0.5] * 16, "a"], [[0.1] * 16, "b"]]
-    vectors, intents = bench.usable(good, width=16)
-    assert vectors.shape == (2, 16)
+    one, two, three = [0.5, 1.0], [0.1, -2.0], [0.5, 2.0]
+    came = {tuple(one), tuple(two)}
+    vectors, intents = bench.usable([[one, "a"], [two, "b"]], came)
+    assert vectors.tolist() == [one, two]
     assert intents == ["a", "b"]
-    for bad in (
-        None,
-        {},
-        [1],
-        [[[True] * 16, "a"]],
-        [[[1e9] * 16, "a"]],
-        [[[1] * 16, 2]],
-    ):
+    bad = (None, {}, [], [1], [[one]], [[[True, 1.0], "a"]], [[one, 2]], [[three, "a"]])
+    for rows in bad:
         with pytest.raises(LearnerError):
-            bench.usable(bad, width=16)
+            bench.usable(rows, came)
+
+
+def test_what_is_known_of_one_desk_says_nothing_of_another(streams: ModuleType) -> None:
+    """Whoever reads vectors.npz and this course's repository knows no message of a grading."""
+    first, second = (streams.Desk(seed) for seed in ("a", "b"))
+    assert np.allclose(
+        np.linalg.norm(first.vectors, axis=1), np.linalg.norm(second.vectors, axis=1)
+    )
+    away = np.linalg.norm(first.vectors - second.vectors, axis=1)
+    assert away.min() > 1
+    assert first.moved != second.moved
+    assert not set(first.moved) & set(first.moved.values())
 
 
 # --- grading the graders ---

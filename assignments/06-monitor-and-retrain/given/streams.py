@@ -10,6 +10,7 @@ right about a row of the day three days before. `change` is the first of `days` 
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,8 @@ REQUESTS, LABELS = 120, 40
 MONDAY = {"order_status": 12.0, "delivery_late": 8.0, "refund_status": 5.0}
 NEW = ("exchange_item", "payment_failed", "product_question")
 """Intents the model was never taught."""
-MOVED = {
-    "refund_request": "return_item",
-    "refund_status": "return_item",
-    "warranty_repair": "item_damaged",
-    "charged_twice": "invoice_request",
-    "delivered_not_received": "delivery_late",
-    "wrong_or_missing_item": "item_damaged",
-}
-"""What a new policy of the desk makes of some messages: the words stay, what is right does not."""
+MOVED = 6
+"""So many intents a new policy makes something else of: the words stay, what is right does not."""
 JITTER = 0.1
 KINDS = (
     *("calm", "few", "sudden", "gradual", "relabelled", "mix"),
@@ -42,16 +36,35 @@ Day = dict[str, Any]
 
 
 class Desk:
-    """A desk with its customers and its model; `seed` decides both."""
+    """A desk with its customers and its model; `seed` decides both.
+
+    Each desk has an encoder of its own: the same messages, seen from another side. So what is known of one
+    desk's vectors says nothing about another's.
+    """
 
     def __init__(self, seed: int | str):
         self.rng = np.random.default_rng(list(str(seed).encode()))
         with np.load(Path(__file__).with_name("vectors.npz")) as file:
-            self.vectors, self.intents = file["vectors"], file["intents"]
+            vectors, self.intents = file["vectors"], file["intents"]
+        width = vectors.shape[1]
+        turned, _ = np.linalg.qr(self.rng.normal(size=(width, width)))
+        self.vectors = vectors @ turned
         self.known = sorted(set(self.intents) - set(NEW))
         self.rows = {i: np.flatnonzero(self.intents == i) for i in (*self.known, *NEW)}
         taught = self.rng.choice(self.known, 1500).tolist()
         self.head: Head = fit(self.messages(taught), taught)
+        self.moved = self.policy()
+
+    def policy(self) -> dict[str, str]:
+        """What becomes of some of the intents that the model is good at."""
+        answered, _ = self.head.predict(self.messages(self.known * 20))
+        right = Counter(
+            a for a, i in zip(answered, self.known * 20, strict=True) if a == i
+        )
+        best = [intent for intent, _ in right.most_common(len(self.known) - MOVED)]
+        moved = self.rng.choice(best, MOVED, replace=False).tolist()
+        others = [intent for intent in self.known if intent not in moved]
+        return dict(zip(moved, self.rng.choice(others, MOVED).tolist(), strict=True))
 
     def messages(self, intents: list[str]) -> np.ndarray:
         """A message about each of these, as vectors [messages, 16]."""
@@ -117,7 +130,7 @@ class Desk:
             for at in self.rng.permutation(count)[: count // 4]:
                 BREAKS[kind](requests[at])
         moved = kind == "relabelled" and since
-        truth = [MOVED.get(intent, intent) if moved else intent for intent in wanted]
+        truth = [self.moved.get(i, i) if moved else i for i in wanted]
         return {"weekday": weekday, "requests": requests, "labels": []}, truth
 
     def labels(self, truth: list[str], kind: str) -> list[list[Any]]:
@@ -137,7 +150,7 @@ class Desk:
             for chance in self.rng.random(count)
         ]
         vectors = self.messages(wanted)
-        moved = MOVED if kind == "relabelled" else {}
+        moved = self.moved if kind == "relabelled" else {}
         return vectors, [moved.get(intent, intent) for intent in wanted]
 
 
