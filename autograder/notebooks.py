@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-CELL_TIMEOUT = 300
+CELL_TIMEOUT = 900  # seconds: a page may build images, on a machine that is busy
 # Plain TCP can be overheard on a shared machine, and the kernel warns of it.
 ENCRYPTED = Config(KernelManager={"transport_encryption": "auto"})
 RIGHT, NOT_YET = "Right:", "Not yet:"
