@@ -16,7 +16,8 @@ assignment = Assignment(
 )
 ANSWERS = ("monitor-and-retrain/answers",)
 TELLS = ("monitor-and-retrain/tells",)
-FALSE_ALARMS = 1  # in 49 calm days
+FALSE_ALARMS = 1  # in 56 calm days
+SUDDENLY = 2  # desks
 NOTICED, RETRAINED = 3, 9  # days after a sudden change, its own included
 
 
@@ -37,25 +38,29 @@ def answers(work: Work) -> Outcome:
     needs=ANSWERS,
 )
 def tells(work: Work) -> Outcome:
-    calm, sudden = bench.watch(work, "calm"), bench.watch(work, "sudden")
+    calm = bench.watch(work, "calm")
     false = len(calm.alarms())
     if false > FALSE_ALARMS:
         return failed(
-            f"In seven weeks in which nothing happened, `watch` spoke up on {false} days.",
+            f"In eight weeks in which nothing happened, `watch` spoke up on {false} days.",
             "Mondays are different from other days, and any two samples differ. Measure how far apart calm "
             "days are, and speak up beyond that.",
             **calm.evidence(),
         )
-    noticed = sudden.alarms(sudden.change)
-    if not noticed or noticed[0] - sudden.change >= NOTICED:
-        return failed(
-            f"New kinds of message began to come in, and `watch` said nothing for {NOTICED} days.",
-            "Labels come three days late. The vectors and the confidence are there at once.",
-            **sudden.evidence(),
-        )
+    after = []
+    for number in range(SUDDENLY):
+        sudden = bench.watch(work, "sudden", number)
+        noticed = sudden.alarms(sudden.change)
+        if not noticed or noticed[0] - sudden.change >= NOTICED:
+            return failed(
+                f"New kinds of message began to come in, and `watch` said nothing for {NOTICED} days.",
+                "Labels come three days late. The vectors and the confidence are there at once.",
+                **sudden.evidence(),
+            )
+        after.append(str(noticed[0] - sudden.change + 1))
     return passed(
-        f"{false} false alarms in seven calm weeks, and new messages were noticed on day "
-        f"{noticed[0] - sudden.change + 1}."
+        f"{false} false alarms in eight calm weeks, and new messages were noticed on day "
+        f"{' and '.join(after)}."
     )
 
 
@@ -124,11 +129,21 @@ def looked(work: Work, kinds: tuple[str, ...]) -> Outcome:
     needs=TELLS,
 )
 def retrains(work: Work) -> Outcome:
-    return retrained(bench.watch(work, "sudden"), RETRAINED)
+    return retrained(work, "sudden", RETRAINED)
 
 
-def retrained(seen: bench.Watched, days: int) -> Outcome:
-    """Whether the first `retrain` since the change came within so many days, and none before."""
+def retrained(work: Work, kind: str, days: int) -> Outcome:
+    """Whether the first `retrain` since the change came within so many days, and none without one.
+
+    One that goes by the calendar is right about some changes, and about calm weeks never.
+    """
+    calm, seen = bench.watch(work, "calm"), bench.watch(work, kind)
+    if calm.retrains():
+        return failed(
+            "`watch` wanted to retrain in weeks in which nothing happened.",
+            "Say retrain because of labels, and only where chance does not make as many mistakes.",
+            **calm.evidence(),
+        )
     early = [day for day in seen.retrains() if day < seen.change]
     later = seen.retrains(seen.change)
     if early:

@@ -7,7 +7,7 @@ from . import bench
 from .checks import TELLS, assignment, looked, retrained, taught
 
 FEW = 3
-GRADUALLY, POLICY = 33, 20  # days
+GRADUALLY, POLICY = 36, 20  # days
 
 
 @assignment.check(
@@ -39,7 +39,7 @@ def few(work: Work) -> Outcome:
     hidden=True,
 )
 def gradual(work: Work) -> Outcome:
-    return retrained(bench.watch(work, "gradual"), GRADUALLY)
+    return retrained(work, "gradual", GRADUALLY)
 
 
 @assignment.check(
@@ -50,7 +50,7 @@ def gradual(work: Work) -> Outcome:
     hidden=True,
 )
 def relabelled(work: Work) -> Outcome:
-    return retrained(bench.watch(work, "relabelled"), POLICY)
+    return retrained(work, "relabelled", POLICY)
 
 
 @assignment.check(

@@ -1,4 +1,4 @@
-"""Draws what a desk sees: four quiet weeks, and seven more in which something happens or nothing does.
+"""Draws what a desk sees: four quiet weeks, and eight more in which something happens or nothing does.
 
     python streams.py                # writes streams/KIND.json, one of each kind
     python streams.py --seed 7       # others
@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from head import Head, fit
 
-BASELINE, DAYS = 28, 49
+BASELINE, DAYS = 28, 56
+CHANGES = range(7, 21)
+"""Something begins on one of these days, if it does."""
 DELAY = 3
 """Days until what was right is known, and then of a sample only."""
 REQUESTS, LABELS = 120, 40
@@ -78,7 +80,7 @@ class Desk:
 
     def stream(self, kind: str) -> dict[str, Any]:
         """A stream in which this happens."""
-        change = int(self.rng.integers(10, 15))
+        change = int(self.rng.choice(CHANGES))
         days: list[Day] = []
         truths: list[list[str]] = []
         for number in range(BASELINE + DAYS):

@@ -4,7 +4,7 @@ import math
 from statistics import fmean, pvariance
 
 DELAY = 3
-DISTANCE = 5.5  # standard errors, of the furthest of seventeen numbers
+DISTANCE = 4.3  # standard errors, of the furthest of seventeen numbers
 WORSE = 4.5  # standard errors of accuracy
 RECENT = 5  # days whose labels are taken together
 
