@@ -214,11 +214,11 @@ def test_learners_draw_their_own_streams(tmp_path: Path, streams: ModuleType) ->
 @pytest.mark.parametrize(
     ("code", "check", "said"),
     [
-        ("def watch(b, d): return 'quiet'", "answers", "returned no list for 49 days"),
-        ("def watch(b, d): return ['quiet']", "answers", "a list of 1 for 49 days"),
+        ("def watch(b, d): return 'quiet'", "answers", "returned no list for 56 days"),
+        ("def watch(b, d): return ['quiet']", "answers", "a list of 1 for 56 days"),
         ("def watch(b, d): return [True] * len(d)", "answers", "said true of a day"),
         ("def watch(b, d): return 1 / 0", "answers", "raised ZeroDivisionError"),
-        ("def watch(b, d): return ['look'] * len(d)", "tells", "on 49 days"),
+        ("def watch(b, d): return ['look'] * len(d)", "tells", "on 56 days"),
         ("def watch(b, d): return ['quiet'] * len(d)", "tells", "nothing for 3 days"),
         ("def training_rows(b, d): return []", "rows", "no list of rows"),
         ("def training_rows(b, d): return [['a', 'b']]", "rows", "the row"),
