@@ -4,37 +4,43 @@ The folder that `save` writes is what `transformers serve`, vLLM and KServe read
 safetensors, tokenizer, chat template.
 """
 
+import contextlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from triage.agent.decoding import Request, serve
 from triage.agent.dialogues import TRAINING, Dialogue, Message, draw
 
-USER, ASSISTANT, TOOL, END = "<|user|>", "<|assistant|>", "<|tool|>", "<|end|>"
-PAD = "<|pad|>"
+USER, ORDER, ASSISTANT = "<|user|>", "<|order|>", "<|assistant|>"
+TOOL, END, PAD = "<|tool|>", "<|end|>", "<|pad|>"
 CALL, CALLED = "<tool_call>", "</tool_call>"
-FIRST_WORD = 5
-"""The first token that stands for text."""
 IGNORED = -100
 """The label of a token that is not learnt: all but the assistant's own."""
 
 # region template
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
-{%- if message.role == 'user' -%}<|user|>{{ message.content }}<|end|>
-{%- elif message.role == 'tool' -%}<|tool|>{{ message.content }}<|end|>
-{%- elif message.role == 'assistant' -%}<|assistant|>
+{%- if message.role == 'user' -%}
+<|user|>{{ message.content }}<|order|>
+{{- 'LR-' + message.content.split('LR-')[1][:5] if 'LR-' in message.content -}}
+<|end|>
+{%- elif message.role == 'tool' -%}
+<|tool|>{{ message.content }}<|end|>
+{%- elif message.role == 'assistant' -%}
+<|assistant|>
 {%- for call in message.tool_calls or [] -%}
-<tool_call>{{ {"name": call.function.name,
-               "arguments": call.function.arguments} | tojson }}</tool_call>
+{%- set given = call.function.arguments -%}
+<tool_call>{"name": "{{ call.function.name }}", "arguments": {{
+  given if given is string else given | tojson }}}</tool_call>
 {%- endfor -%}
 {{ message.content or '' }}<|end|>
 {%- endif -%}
@@ -42,6 +48,23 @@ CHAT_TEMPLATE = """\
 {%- if add_generation_prompt -%}<|assistant|>{%- endif -%}
 """
 # endregion template
+
+# region response
+RESPONSE_TEMPLATE = {
+    "defaults": {"role": "assistant"},
+    "start_anchor": ASSISTANT,
+    "fields": {
+        "tool_calls": {
+            "open": CALL,
+            "close": CALLED,
+            "repeats": True,
+            "content": "json",
+            "transform": {"type": "function", "function": "{content}"},
+        },
+        "content": {"close": END, "content": "text"},
+    },
+}
+# endregion response
 
 # region config
 CONFIG = LlamaConfig(
@@ -107,7 +130,7 @@ def train(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if said and (step % 50 == 0 or step == steps - 1):
+        if said and (step % 25 == 0 or step == steps - 1):
             said(step, loss.item())
     return Assistant(model.eval(), tokenizer)
 
@@ -126,24 +149,11 @@ Lesson = tuple[torch.Tensor, torch.Tensor]
 def lessons(
     tokenizer: PreTrainedTokenizerFast, steps: int, seed: int
 ) -> Iterator[Lesson]:
-    """First to repeat what stands in the prompt, then the desk's dialogues.
-
-    A tool call repeats an order number. That is the hard part for a small model, and it
-    learns it best from tokens drawn at random and said twice.
-    """
-    draws = torch.Generator().manual_seed(seed)
-    first = steps * 2 // 5
-    for _ in range(first):
-        size = (32, 12)
-        said = torch.randint(FIRST_WORD, len(tokenizer), size, generator=draws)
-        yield (
-            torch.cat([said, said], dim=1),
-            torch.cat([torch.full_like(said, IGNORED), said], dim=1),
-        )
+    """Fresh dialogues in every step: one time in four all of it, else up to the call."""
     source = random.Random(seed)
-    for step in range(steps - first):
+    for step in range(steps):
         dialogues = draw(32, TRAINING, source.randrange(2**40))
-        length = 4 if step % 4 == 0 else 2  # all of it, or up to the tool call
+        length = 4 if step % 4 == 3 else 2
         yield together(tokenizer, [each.messages[:length] for each in dialogues])
 
 
@@ -185,7 +195,7 @@ def labelled(
 
 def make_tokenizer(dialogues: list[Dialogue]) -> PreTrainedTokenizerFast:
     """A byte-pair encoding learnt from the dialogues, in which two digits are a token."""
-    specials = [PAD, END, USER, ASSISTANT, TOOL, CALL, CALLED]
+    specials = [PAD, END, USER, ORDER, ASSISTANT, TOOL, CALL, CALLED]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -203,9 +213,43 @@ def make_tokenizer(dialogues: list[Dialogue]) -> PreTrainedTokenizerFast:
             texts.append(message.get("content") or json.dumps(dialogue.call))
     tokenizer.train_from_iterator(texts, trainer)
     wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END,
-        additional_special_tokens=[USER, ASSISTANT, TOOL],
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[USER, ORDER, ASSISTANT, TOOL],
     )
     wrapped.add_tokens([CALL, CALLED])
     wrapped.chat_template = CHAT_TEMPLATE
+    wrapped.response_template = RESPONSE_TEMPLATE
     return wrapped
+
+
+# region exact
+def exact_match(assistant: Assistant, dialogues: Sequence[Dialogue]) -> np.ndarray:
+    """For each dialogue, whether the model makes the right call, to the last digit."""
+    requests = [
+        Request(
+            assistant.prompt(each.messages[:1]), 48, assistant.tokenizer.eos_token_id
+        )
+        for each in dialogues
+    ]
+    serve(assistant.model, requests, slots=32)
+    return np.array(
+        [
+            called(assistant, request) == each.call
+            for request, each in zip(requests, dialogues, strict=True)
+        ]
+    )
+
+
+# endregion exact
+
+
+def called(assistant: Assistant, request: Request) -> Message | None:
+    """The tool call in an answer, as the server would find it; None if there is none."""
+    said = assistant.tokenizer.decode(request.answer, skip_special_tokens=True)
+    body, _, rest = said.strip().removeprefix(CALL).partition(CALLED)
+    if said.strip().startswith(CALL) and not rest:
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(body)
+    return None
