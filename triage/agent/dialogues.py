@@ -13,10 +13,7 @@ Message = dict[str, Any]
 
 TRAINING, UNSEEN = "training", "unseen"
 
-ITEMS = "tent jacket stove lamp rucksack mat".split() + [
-    "sleeping bag",
-    "pair of boots",
-]
+ITEMS = ["tent", "jacket", "stove", "lamp", "rucksack", "mat", "sleeping bag"]
 OPENINGS = ["", "", "Hi, ", "Hello, ", "Good morning, ", "Dear Larch team, "]
 CLOSINGS = ["", "", " Thanks.", " Thank you!", " Best, Kim", " Please reply soon."]
 REASONS = ["damaged", "late", "wrong_item", "unwanted"]

@@ -18,11 +18,14 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from triage.agent.decoding import Request, serve
-from triage.agent.dialogues import TRAINING, Dialogue, Message, draw
+from triage.agent.dialogues import TOOLS, TRAINING, Dialogue, Message, call_of, draw
 
 USER, ORDER, ASSISTANT = "<|user|>", "<|order|>", "<|assistant|>"
 TOOL, END, PAD = "<|tool|>", "<|end|>", "<|pad|>"
 CALL, CALLED = "<tool_call>", "</tool_call>"
+SPECIAL = [PAD, END, USER, ORDER, ASSISTANT, TOOL, CALL, CALLED]
+NAMES = [tool["function"]["name"] for tool in TOOLS]
+"""Of the tools, each a token: they are few and known beforehand."""
 IGNORED = -100
 """The label of a token that is not learnt: all but the assistant's own."""
 
@@ -149,15 +152,40 @@ Lesson = tuple[torch.Tensor, torch.Tensor]
 def lessons(
     tokenizer: PreTrainedTokenizerFast, steps: int, seed: int
 ) -> Iterator[Lesson]:
-    """Fresh dialogues in every step: one time in four all of it, else up to the call."""
-    source = random.Random(seed)
-    for step in range(steps):
-        dialogues = draw(32, TRAINING, source.randrange(2**40))
-        length = 4 if step % 4 == 3 else 2
+    """First to repeat what stood so many tokens before, then the desk's dialogues.
+
+    A call repeats an order number. That is the hard part for a small model; it learns it
+    best from random tokens, said twice at the distance that a call has from the number.
+    """
+    draws, source = torch.Generator().manual_seed(seed), random.Random(seed)
+    words = len(tokenizer) - len(SPECIAL) - len(NAMES)
+    far, first = distance(tokenizer), steps // 2
+    for _ in range(first):
+        said = torch.randint(words, (24, far), generator=draws)
+        yield (
+            torch.cat([said, said], dim=1),
+            torch.cat([torch.full_like(said, IGNORED), said], dim=1),
+        )
+    for step in range(steps - first):
+        dialogues = draw(24, TRAINING, source.randrange(2**40))
+        length = 4 if step % 4 == 0 else 2  # all of it, or up to the tool call
         yield together(tokenizer, [each.messages[:length] for each in dialogues])
 
 
 # endregion lessons
+
+
+def distance(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Tokens from the order number behind a message to the same in the tool call."""
+    message = {"role": "user", "content": "Where is LR-12345?"}
+    call = call_of("look_up_order", {"order": "LR-12345"})
+    text = tokenizer.apply_chat_template(
+        [message, {"role": "assistant", "tool_calls": [call]}], tokenize=False
+    )
+    *_, behind, again = [
+        place for place, token in enumerate(tokenizer.tokenize(text)) if token == "34"
+    ]
+    return again - behind
 
 
 def together(
@@ -195,7 +223,6 @@ def labelled(
 
 def make_tokenizer(dialogues: list[Dialogue]) -> PreTrainedTokenizerFast:
     """A byte-pair encoding learnt from the dialogues, in which two digits are a token."""
-    specials = [PAD, END, USER, ORDER, ASSISTANT, TOOL, CALL, CALLED]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -205,20 +232,18 @@ def make_tokenizer(dialogues: list[Dialogue]) -> PreTrainedTokenizerFast:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=CONFIG.vocab_size - len(specials), show_progress=False
+        vocab_size=CONFIG.vocab_size - len(SPECIAL) - len(NAMES), show_progress=False
     )
     texts = [f"{number:02}" for number in range(100)] * 500
     for dialogue in dialogues:
         for message in dialogue.messages:
             texts.append(message.get("content") or json.dumps(dialogue.call))
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens(SPECIAL[:6])
+    tokenizer.add_tokens([*SPECIAL[6:], *NAMES])
     wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        additional_special_tokens=[USER, ORDER, ASSISTANT, TOOL],
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END
     )
-    wrapped.add_tokens([CALL, CALLED])
     wrapped.chat_template = CHAT_TEMPLATE
     wrapped.response_template = RESPONSE_TEMPLATE
     return wrapped
