@@ -60,7 +60,7 @@ class Accelerator:
 
 # region bound
 def places(shape: Shape, card: Accelerator, cards: int = 1, number: float = 2) -> int:
-    """Tokens whose keys and values fit beside the weights, in nine tenths of the memory."""
+    """Tokens whose keys and values fit beside the weights, in 0.9 of the memory."""
     left = 0.9 * card.memory * cards - shape.parameters * number
     return max(0, int(left / shape.cache(number)))
 
@@ -73,7 +73,7 @@ def most_a_second(
     cards: int = 1,
     number: float = 2,
 ) -> float:
-    """Tokens a second that no program exceeds: a step reads all weights and all cache."""
+    """Tokens a second that none exceeds: a step reads all weights and all cache."""
     read = shape.parameters * number + requests * context * shape.cache(number)
     return requests * card.bandwidth * cards / read
 

@@ -133,12 +133,12 @@ def train(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if said and (step % 25 == 0 or step == steps - 1):
+        if said and (step % 100 == 0 or step == steps - 1):
             said(step, loss.item())
     return Assistant(model.eval(), tokenizer)
 
 
-def rate(step: int, steps: int, highest: float = 4e-3) -> float:
+def rate(step: int, steps: int, highest: float = 3e-3) -> float:
     """The learning rate: up in a line over the first steps, then flat, then down in a line."""
     up, down = min(1.0, (step + 1) / 30), (steps - step) / (0.5 * steps)
     return highest * min(up, down, 1.0)
@@ -154,12 +154,12 @@ def lessons(
 ) -> Iterator[Lesson]:
     """First to repeat what stood so many tokens before, then the desk's dialogues.
 
-    A call repeats an order number. That is the hard part for a small model; it learns it
-    best from random tokens, said twice at the distance that a call has from the number.
+    A call repeats an order number. That is the hard part for a small model; it learns
+    it best from random tokens, said twice at the distance of a call from its number.
     """
     draws, source = torch.Generator().manual_seed(seed), random.Random(seed)
     words = len(tokenizer) - len(SPECIAL) - len(NAMES)
-    far, first = distance(tokenizer), steps // 2
+    far, first = distance(tokenizer), steps // 4
     for _ in range(first):
         said = torch.randint(words, (24, far), generator=draws)
         yield (
@@ -167,7 +167,7 @@ def lessons(
             torch.cat([torch.full_like(said, IGNORED), said], dim=1),
         )
     for step in range(steps - first):
-        dialogues = draw(24, TRAINING, source.randrange(2**40))
+        dialogues = draw(16, TRAINING, source.randrange(2**40))
         length = 4 if step % 4 == 0 else 2  # all of it, or up to the tool call
         yield together(tokenizer, [each.messages[:length] for each in dialogues])
 

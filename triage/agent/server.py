@@ -21,18 +21,25 @@ START_UP = 120
 # region serving
 @contextlib.contextmanager
 def serving(folder: Path, *options: str) -> Iterator[str]:
-    """Serve the folder on a free port; gives the address, which ends in /v1."""
+    """Serve the folder on a free port; gives the address, which ends in /v1.
+
+    Requests have to name the model as the server was told: by the folder's name.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve"]
-    command += [str(folder), "--host", "127.0.0.1", "--port", port, "--device", "cpu"]
+    command += [folder.name, "--host", "127.0.0.1", "--port", port, "--device", "cpu"]
     with tempfile.TemporaryDirectory(prefix="serving-") as home:
         # /v1/models lists this folder, and answers 500 where there is none
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": home}
         with (
             Path(home, "log.txt").open("w+") as log,
             subprocess.Popen(
-                [*command, *options], env=environment, stdout=log, stderr=log
+                [*command, *options],
+                cwd=folder.absolute().parent,
+                env=environment,
+                stdout=log,
+                stderr=log,
             ) as server,
         ):
             try:

@@ -77,14 +77,14 @@ def test_it_has_learnt_more_than_its_phrasings(assistant: Assistant) -> None:
 
 @pytest.mark.slow
 def test_the_served_model_calls_tools(assistant: Assistant, tmp_path: Path) -> None:
-    assistant.save(tmp_path)
+    assistant.save(tmp_path / "assistant")
     dialogue = next(
         each
         for each in draw(50, TRAINING, seed=6)
         if each.tool == "look_up_order" and exact_match(assistant, [each]).all()
     )
     ask = {"model": "assistant", "tools": TOOLS, "temperature": 0, "max_tokens": 48}
-    with serving(tmp_path) as address:
+    with serving(tmp_path / "assistant") as address:
         assert httpx.get(f"{address}/models").status_code == 200
         client = OpenAI(base_url=address, api_key="none")
         choice = client.chat.completions.create(
@@ -116,13 +116,13 @@ def test_the_served_model_calls_tools(assistant: Assistant, tmp_path: Path) -> N
 def test_without_a_response_template_the_call_is_text(
     assistant: Assistant, tmp_path: Path
 ) -> None:
-    assistant.save(tmp_path)
-    path = tmp_path / "tokenizer_config.json"
+    assistant.save(tmp_path / "assistant")
+    path = tmp_path / "assistant" / "tokenizer_config.json"
     config = json.loads(path.read_text())
     del config["response_template"]
     path.write_text(json.dumps(config))
     message = draw(1, TRAINING, seed=6)[0].messages[0]
-    with serving(tmp_path) as address:
+    with serving(tmp_path / "assistant") as address:
         said = (
             OpenAI(base_url=address, api_key="none")
             .chat.completions.create(
