@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.nn.functional import pad
@@ -122,7 +123,7 @@ class Batch:
             begin = int(self.seen.any(0).int().argmax()) if stay else 0
             self.seen = self.seen[:, begin:]
             if self.cache is not None:
-                for layer in self.cache.layers:
+                for layer in layers_of(self.cache):
                     layer.keys = layer.keys[stay, :, begin:]
                     layer.values = layer.values[stay, :, begin:]
             if not stay:
@@ -139,7 +140,7 @@ class Batch:
             rows = (pad(each, (0, 0, width - each.shape[2], 0)) for each in (old, new))
             return torch.cat(list(rows))
 
-        for ours, theirs in zip(self.cache.layers, cache.layers, strict=True):
+        for ours, theirs in zip(layers_of(self.cache), layers_of(cache), strict=True):
             ours.keys = beside(ours.keys, theirs.keys)
             ours.values = beside(ours.values, theirs.values)
         self.seen = torch.cat(
@@ -151,6 +152,11 @@ class Batch:
         tokens = logits[:, -1].argmax(-1).tolist()
         for each, token in zip(requests, tokens, strict=True):
             each.answer.append(token)
+
+
+def layers_of(cache: DynamicCache) -> list[Any]:
+    """Each with its `keys` and `values`, as (request, head, place, number)."""
+    return cache.layers
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ def _whereabouts(source: random.Random, order: str) -> tuple[Message, str]:
 
 # region tools
 ORDER = {"type": "string", "description": "An order number, such as LR-48213"}
-TOOLS = [
+TOOLS: list[Message] = [
     {
         "type": "function",
         "function": {

@@ -175,13 +175,16 @@ def lessons(
 # endregion lessons
 
 
+def written(tokenizer: PreTrainedTokenizerFast, messages: list[Message]) -> str:
+    """The conversation as the template writes it."""
+    return str(tokenizer.apply_chat_template(messages, tokenize=False))
+
+
 def distance(tokenizer: PreTrainedTokenizerFast) -> int:
     """Tokens from the order number behind a message to the same in the tool call."""
-    message = {"role": "user", "content": "Where is LR-12345?"}
+    message: Message = {"role": "user", "content": "Where is LR-12345?"}
     call = call_of("look_up_order", {"order": "LR-12345"})
-    text = tokenizer.apply_chat_template(
-        [message, {"role": "assistant", "tool_calls": [call]}], tokenize=False
-    )
+    text = written(tokenizer, [message, {"role": "assistant", "tool_calls": [call]}])
     *_, behind, again = [
         place for place, token in enumerate(tokenizer.tokenize(text)) if token == "34"
     ]
@@ -272,7 +275,7 @@ def exact_match(assistant: Assistant, dialogues: Sequence[Dialogue]) -> np.ndarr
 
 def called(assistant: Assistant, request: Request) -> Message | None:
     """The tool call in an answer, as the server would find it; None if there is none."""
-    said = assistant.tokenizer.decode(request.answer, skip_special_tokens=True)
+    said = str(assistant.tokenizer.decode(request.answer, skip_special_tokens=True))
     body, _, rest = said.strip().removeprefix(CALL).partition(CALLED)
     if said.strip().startswith(CALL) and not rest:
         with contextlib.suppress(json.JSONDecodeError):
