@@ -167,7 +167,7 @@ class Moment:
     running: int
     waiting: int
     busy: float
-    """Processor seconds so far."""
+    """Seconds so far in which something was computed."""
 
 
 # region serve
@@ -180,30 +180,30 @@ def serve(
     """Answer the requests as they come, at most `slots` of them at a time.
 
     A static batch is filled when it is empty; a continuous one whenever a slot is free.
+    Seconds are processor seconds, and those without work are skipped.
     """
     batch, moments = Batch(model), []
     coming = deque(sorted(requests, key=lambda each: each.came))
     waiting: deque[Request] = deque()
-    began, busy = time.perf_counter(), time.process_time()
+    began, idle = time.process_time(), 0.0
     while coming or waiting or batch.running:
-        now = time.perf_counter() - began
+        now = time.process_time() - began + idle
+        if not batch.running and not waiting:
+            idle += max(0.0, coming[0].came - now)
+            now = max(now, coming[0].came)
         while coming and coming[0].came <= now:
             waiting.append(coming.popleft())
-        if not batch.running and not waiting:
-            time.sleep(min(0.002, coming[0].came - now))
-            continue
         free = slots - len(batch.running)
         if waiting and free and (continuous or not batch.running):
             batch.admit([waiting.popleft() for _ in range(min(free, len(waiting)))])
         else:
             batch.step()
-        now = time.perf_counter() - began
+        now = time.process_time() - began + idle
         for each in batch.running:
             each.first = now if each.first is None else each.first
         for each in batch.leave():
             each.done = now
-        used = time.process_time() - busy
-        moments.append(Moment(now, len(batch.running), len(waiting), used))
+        moments.append(Moment(now, len(batch.running), len(waiting), now - idle))
     return moments
 
 
