@@ -1,0 +1,1 @@
+"""The assistant as KServe serves it: one manifest, and KServe's own schema to hold it against."""
