@@ -108,7 +108,7 @@ class Assistant:
 
 
 def train(
-    steps: int = 300, seed: int = 5, said: Callable[[int, float], None] | None = None
+    steps: int = 400, seed: int = 5, said: Callable[[int, float], None] | None = None
 ) -> Assistant:
     """Train a model in `steps` steps. `said` is told the loss now and then."""
     tokenizer = make_tokenizer(draw(2_000, TRAINING, seed))
