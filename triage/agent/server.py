@@ -14,7 +14,7 @@ import httpx
 
 from triage.errors import TriageError
 
-START_UP = 120
+START_UP = 300.0
 """Seconds that the server may take to answer."""
 
 
