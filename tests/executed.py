@@ -11,7 +11,7 @@ from extensions.execute import execute
 from extensions.execution import cache_folder
 from extensions.page_contract import toc_files
 
-TIMEOUT = 1800
+TIMEOUT = 2700
 """Seconds: the first test to ask waits while every page is executed."""
 
 
