@@ -94,6 +94,8 @@ class Running:
 
 def answers(client: ContainerClient, probe: Probe) -> bool:
     """Whether a probe succeeds: a status from 200 to 399, in time."""
+    if probe.port != PORT:  # where the given service listens, and nothing else does
+        return False
     [got] = client.many([Request("GET", probe.path, seconds=float(probe.timeout))], 1)
     return not isinstance(got, Failure) and 200 <= got.status < 400
 
