@@ -235,7 +235,9 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
 
     def _remove(self, name: str) -> None:
         answer = self.cli.ask(*removal(self.program), name)
-        if answer.status and "no such container" not in answer.stderr.lower():
+        # docker removes a container with --rm by itself, and says so if asked at that moment.
+        gone = ("no such container", "is already in progress")
+        if answer.status and not any(word in answer.stderr.lower() for word in gone):
             raise InfrastructureError(f"`{self.program} rm` failed: {answer.complaint}")
 
 
