@@ -132,6 +132,26 @@ def test_notebook_and_checks_name_the_same_figures(
     assert f"at most {100 * bench.WITHIN:.0f} points less" in contract
 
 
+def test_whatever_day_it_begins_there_is_time_for_what_is_asked(
+    monitor: Assignment, bench: ModuleType, streams: ModuleType
+) -> None:
+    package = monitor.checks["monitor-and-retrain/answers"].function.__module__
+    checks = sys.modules[package]
+    hidden = sys.modules[f"{package.rpartition('.')[0]}.hidden"]
+    asked = (checks.RETRAINED, hidden.GRADUALLY, hidden.POLICY, bench.TRAINED_AFTER)
+    assert max(streams.CHANGES) + max(asked) <= streams.DAYS
+
+
+def test_no_date_is_within_all_that_is_given_for_a_sudden_change(
+    monitor: Assignment, streams: ModuleType
+) -> None:
+    checks = sys.modules[
+        monitor.checks["monitor-and-retrain/answers"].function.__module__
+    ]
+    assert len(streams.CHANGES) > checks.RETRAINED
+    assert checks.SUDDENLY > 1
+
+
 # --- the streams ---
 
 
