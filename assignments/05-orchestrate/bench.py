@@ -13,7 +13,7 @@ from typing import Any
 from autograder.engine import Container, Image
 from autograder.errors import LearnerError
 from autograder.kubernetes import manifests
-from autograder.kubernetes.manifests import Manifest, only
+from autograder.kubernetes.manifests import Manifest, only, spec_of
 from autograder.kubernetes.pod import Pod, Probe, pod
 from autograder.probes.http import ContainerClient, Failure, Request, container_client
 from autograder.work import Work
@@ -22,6 +22,7 @@ FILE = "triage.yaml"
 BUILD_SECONDS = 200.0
 PORT = 8080
 READY_SECONDS = 30.0
+MINUTE = 60
 LOADING = {"LOAD_SECONDS": "3600"}  # beyond any check's end
 NO_MODEL = {"MODEL_PATH": "/nowhere/model.safetensors"}
 
@@ -60,7 +61,11 @@ class Stack:
 def stack(work: Work) -> Iterator[Stack]:
     found = manifests.read(work.folder / FILE)
     kinds = ("Deployment", "Service", "ConfigMap", "PodDisruptionBudget")
-    yield Stack(*(only(found, kind) for kind in kinds))
+    stack = Stack(*(only(found, kind) for kind in kinds))
+    for manifest in (stack.deployment, stack.service, stack.budget):
+        spec_of(manifest)
+    spec_of(stack.deployment["spec"]["template"])
+    yield stack
 
 
 @contextmanager
@@ -93,10 +98,12 @@ class Running:
 
 
 def answers(client: ContainerClient, probe: Probe) -> bool:
-    """Whether a probe succeeds: a status from 200 to 399, in time."""
+    """Whether a probe succeeds: a status from 200 to 399, in time; nobody waits for more than a minute."""
     if probe.port != PORT:  # where the given service listens, and nothing else does
         return False
-    [got] = client.many([Request("GET", probe.path, seconds=float(probe.timeout))], 1)
+    [got] = client.many(
+        [Request("GET", probe.path, seconds=float(min(probe.timeout, MINUTE)))], 1
+    )
     return not isinstance(got, Failure) and 200 <= got.status < 400
 
 

@@ -39,21 +39,27 @@ def slow(work: Work) -> Outcome:
     hidden=True,
 )
 def stuck(work: Work) -> Outcome:
+    probes = work.shared(bench.normal).pod.probes
+    limits = {"liveness": STUCK, "readiness": UNREADY}
+    took = {kind: probes[kind].patience + probes[kind].timeout for kind in limits}
+    advice = (
+        "timeoutSeconds, periodSeconds and failureThreshold decide how long a hanging pod keeps its traffic "
+        "and its place."
+    )
+    for kind, most in limits.items():
+        if took[kind] > most:
+            return failed(
+                f"Of a process that hangs the {kind} probe has failed only after {took[kind]} s, where "
+                f"{most} s are given.",
+                advice,
+            )
     with bench.started(work, bench.planned(work)) as running:
         bench.freeze(work, running.container)
-        said = {kind: running.says(kind) for kind in ("liveness", "readiness")}
-    probes = running.pod.probes
-    took = {kind: probes[kind].patience + probes[kind].timeout for kind in said}
-    for kind, most in (("liveness", STUCK), ("readiness", UNREADY)):
-        if said[kind] or took[kind] > most:
-            seen = (
-                "succeeded" if said[kind] else f"has failed only after {took[kind]} s"
-            )
-            return failed(
-                f"The process hung, and the {kind} probe {seen}; {most} s are given.",
-                "timeoutSeconds, periodSeconds and failureThreshold decide how long a hanging pod keeps its "
-                "traffic and its place.",
-            )
+        for kind in limits:
+            if running.says(kind):
+                return failed(
+                    f"The process hung, and the {kind} probe succeeded.", advice
+                )
     return passed(
         f"A hanging process loses its traffic after {took['readiness']} s and its life after "
         f"{took['liveness']} s."
@@ -77,8 +83,11 @@ def rollout(work: Work) -> Outcome:
             "Use RollingUpdate.",
         )
     update = strategy.get("rollingUpdate", {})
-    gone = share(update.get("maxUnavailable", "25%"), stack.replicas, up=False)
-    more = share(update.get("maxSurge", "25%"), stack.replicas, up=True)
+    try:
+        gone = share(update.get("maxUnavailable", "25%"), stack.replicas, up=False)
+        more = share(update.get("maxSurge", "25%"), stack.replicas, up=True)
+    except ValueError as error:
+        return failed(f"rollingUpdate: {error}.", "Write a number of pods, or 25%.")
     left = stack.replicas - (gone if gone or more else 1)
     if left < 2:
         return failed(
@@ -116,9 +125,9 @@ def rollout(work: Work) -> Outcome:
 def drains(work: Work) -> Outcome:
     """For a while after a pod was told to go, others do not know it yet and send to it."""
     plan = bench.planned(work, PREDICTING)
-    if plan.pause >= plan.grace:
+    if plan.pause == plan.grace:
         return failed(
-            f"preStop sleeps {plan.pause} s of the {plan.grace} s that the pod has; then it is killed.",
+            f"preStop sleeps all of the {plan.grace} s that the pod has; then it is killed.",
             "terminationGracePeriodSeconds covers preStop and what comes after it.",
         )
     asking = Request.post_json(

@@ -49,7 +49,16 @@ def read(path: Path) -> list[Manifest]:
         )
     for document in documents:
         check(document)
-    return documents
+    return [without_nulls(document) for document in documents]
+
+
+def without_nulls(value: Any) -> Any:
+    """A field without a value is not there: `resources:` with nothing after it, for Kubernetes as well."""
+    if isinstance(value, dict):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [without_nulls(each) for each in value if each is not None]
+    return value
 
 
 def check(manifest: Any) -> None:
@@ -87,11 +96,26 @@ def name_of(manifest: Manifest) -> str:
 
 
 def only(manifests: list[Manifest], kind: str) -> Manifest:
-    """The one manifest of a kind. Raises LearnerError if there is none, or are several."""
+    """The one manifest of a kind, with a name. Raises LearnerError if there is none, or are several."""
     found = [each for each in manifests if each["kind"] == kind]
     if len(found) != 1:
         raise LearnerError(
             f"There {'is no' if not found else f'are {len(found)} manifests of kind'} {kind}.",
             f"The contract asks for one {kind}.",
         )
+    if not name_of(found[0]):
+        raise LearnerError(f"The {kind} has no name.", "Give it a metadata.name.")
     return found[0]
+
+
+def spec_of(manifest: Manifest) -> dict[str, Any]:
+    """What is wanted. Raises LearnerError where nothing is: the schema would let that pass."""
+    if not manifest.get("spec"):
+        raise LearnerError(
+            f"{manifest.get('kind', 'The template')} {name_of(manifest)} has no spec.".replace(
+                "  ", " "
+            ),
+            "Say under spec what it is to be.",
+        )
+    spec: dict[str, Any] = manifest["spec"]
+    return spec

@@ -1,14 +1,19 @@
 """A pod's template as what the engine is told: one container, confined."""
 
+import posixpath
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from autograder.engine import Image
 from autograder.errors import LearnerError
-from autograder.kubernetes.manifests import Manifest
+from autograder.kubernetes.manifests import Manifest, spec_of
 from autograder.kubernetes.quantities import amount
 
 MEMORY = 1 << 30  # bytes, where the manifest names no limit
+LEAST = 16 << 20  # bytes; an engine takes 0 for no limit at all
+LONGEST = 60  # seconds of a pod's farewell
+NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 POD = {
     *("automountServiceAccountToken", "containers", "enableServiceLinks"),
     *("restartPolicy", "securityContext", "serviceAccountName", "volumes"),
@@ -71,7 +76,7 @@ def pod(deployment: Manifest, config: dict[str, dict[str, str]], image: Image) -
 
     Raises LearnerError for what a kubelet would not start, and for what the judge does not run.
     """
-    spec = deployment["spec"]["template"]["spec"]
+    spec = spec_of(spec_of(deployment)["template"])
     refuse(spec, POD, "pod")
     if len(spec["containers"]) != 1:
         raise LearnerError(
@@ -91,15 +96,32 @@ def pod(deployment: Manifest, config: dict[str, dict[str, str]], image: Image) -
             f"preStop has {', '.join(set(lifecycle) - {'sleep'})}.",
             "Use `sleep`: it needs no program in the image.",
         )
+    pause = lifecycle.get("sleep", {}).get("seconds", 0)
+    grace = spec.get("terminationGracePeriodSeconds", 30)
+    if not 0 <= pause <= grace <= LONGEST:
+        raise LearnerError(
+            f"preStop sleeps {pause} s, and the pod has {grace} s to end.",
+            f"terminationGracePeriodSeconds covers preStop too, and is at most {LONGEST} here.",
+        )
+    args, env = tuple(container.get("args", ())), environment(container, config)
+    if odd := [name for name in env if not NAME.fullmatch(name)]:
+        raise LearnerError(
+            f"{odd[0][:40]!r} is no name of a variable.",
+            "Use letters, digits and underscores.",
+        )
+    if any("\0" in text for text in (*args, *env.values())):
+        raise LearnerError(
+            "An argument or a variable has a NUL in it.", "No program can be given one."
+        )
     return Pod(
-        args=tuple(container.get("args", ())),
-        env=environment(container, config),
+        args=args,
+        env=env,
         user=None if user is None else str(user),
         memory=memory(container),
         read_only=bool(own.get("readOnlyRootFilesystem")),
         writable=writable(spec, container),
-        grace=spec.get("terminationGracePeriodSeconds", 30),
-        pause=lifecycle.get("sleep", {}).get("seconds", 0),
+        grace=grace,
+        pause=pause,
         probes={
             kind: probe(container[f"{kind}Probe"], container, kind)
             for kind in ("startup", "liveness", "readiness")
@@ -180,12 +202,20 @@ def look_up(
 def memory(container: dict[str, Any]) -> int:
     """The limit in bytes. Raises LearnerError for one that is none."""
     limit = container.get("resources", {}).get("limits", {}).get("memory")
+    if limit is None:
+        return MEMORY
     try:
-        return MEMORY if limit is None else min(MEMORY, int(amount(limit)))
+        bytes_ = int(amount(limit))
     except ValueError as error:
         raise LearnerError(
             f"limits.memory: {error}.", "Write it like 256Mi."
         ) from error
+    if bytes_ < LEAST:
+        raise LearnerError(
+            f"limits.memory is {limit}: nothing starts in {bytes_} bytes.",
+            "Write it like 256Mi; m means thousandths.",
+        )
+    return min(MEMORY, bytes_)
 
 
 def writable(spec: dict[str, Any], container: dict[str, Any]) -> tuple[str, ...]:
@@ -205,7 +235,10 @@ def writable(spec: dict[str, Any], container: dict[str, Any]) -> tuple[str, ...]
                 "Mount an emptyDir as a whole.",
             )
         path = mount["mountPath"]
-        if not path.startswith("/") or ":" in path or path.strip("/") == "":
+        normal = path == "/" + posixpath.normpath(path).strip("/") != "/"
+        # What the kernel shows there would be hidden, and no container starts without it.
+        kernels = path.startswith(("/proc", "/sys", "/dev"))
+        if not normal or kernels or ":" in path:
             raise LearnerError(
                 f"Nothing can be mounted at {path!r}.", "Name a folder such as /tmp."
             )
@@ -230,8 +263,13 @@ def probe(mapping: dict[str, Any], container: dict[str, Any], kind: str) -> Prob
                 "Give the containerPort that name, or write its number.",
             )
         port = named[port]
+    path = asked.get("path", "/")
+    if not path.isprintable() or " " in path:
+        raise LearnerError(
+            f"The {kind} probe asks for {path[:40]!r}.", "Name a path such as /healthz."
+        )
     return Probe(
-        path=asked.get("path", "/"),
+        path=path,
         port=int(port),
         delay=mapping.get("initialDelaySeconds", 0),
         period=mapping.get("periodSeconds", 10),

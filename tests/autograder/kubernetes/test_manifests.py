@@ -68,13 +68,15 @@ def test_one_of_a_kind(path: Path) -> None:
     ("written", "meant"),
     [("500m", 0.5), ("1", 1), (2, 2), ("1Ki", 1024), ("1.5Gi", 1.5 * 2**30)],
 )
-def test_quantities(written: object, meant: float) -> None:
+def test_quantities(written: str | int, meant: float) -> None:
     assert quantities.amount(written) == meant
 
 
-@pytest.mark.parametrize("written", ["", "Mi", "1 Gi", "-1", "1e3", None, "1X"])
-def test_what_is_no_quantity(written: object) -> None:
-    with pytest.raises(ValueError, match="no quantity"):
+@pytest.mark.parametrize(
+    "written", ["", "Mi", "1 Gi", "-1", "0", 0, "1X", "NaN", "Infinity", "1_0"]
+)
+def test_what_is_no_quantity(written: str | int) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  the library's words
         quantities.amount(written)
 
 
@@ -82,3 +84,29 @@ def test_shares_of_pods_are_rounded_as_kubernetes_does() -> None:
     assert quantities.share("25%", 3, up=True) == 1
     assert quantities.share("25%", 3, up=False) == 0
     assert quantities.share(2, 3, up=False) == 2
+    for odd in ("abc", "25", "%", "2.5%"):
+        with pytest.raises(ValueError):  # noqa: PT011  int's words or ours
+            quantities.share(odd, 3, up=False)
+
+
+def test_a_field_without_a_value_is_not_there(path: Path) -> None:
+    """The schema lets `resources:` pass with nothing after it, and so does a cluster."""
+    path.write_text(CONFIG + "immutable:\nbinaryData: {a: null}\n")
+    assert manifests.read(path) == [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "triage"},
+            "data": {"A": "b"},
+            "binaryData": {},
+        }
+    ]
+
+
+def test_what_is_wanted_must_be_said() -> None:
+    with pytest.raises(LearnerError, match="Service triage has no spec"):
+        manifests.spec_of({"kind": "Service", "metadata": {"name": "triage"}})
+    with pytest.raises(LearnerError, match="The template has no spec"):
+        manifests.spec_of({"metadata": {"labels": {}}})
+    with pytest.raises(LearnerError, match="has no name"):
+        manifests.only([{"kind": "Service", "metadata": {}}], "Service")

@@ -88,7 +88,17 @@ HOSTILE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"livenessProbe": {"exec": {"command": ["true"]}}}, {}, "not an httpGet"),
     ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}, {}, "something else"),
     ({"envFrom": [{"secretRef": {"name": "s"}}]}, {}, "something else"),
-    ({"resources": {"limits": {"memory": "lots"}}}, {}, "no quantity"),
+    ({"livenessProbe": {"httpGet": {"path": "/a\r\nX: y", "port": 1}}}, {}, "asks for"),
+    ({"resources": {"limits": {"memory": "lots"}}}, {}, "limits.memory"),
+    ({"resources": {"limits": {"memory": "0"}}}, {}, "more than nothing"),
+    ({"resources": {"limits": {"memory": "128m"}}}, {}, "nothing starts in 0 bytes"),
+    ({"env": [{"name": "=x", "value": "1"}]}, {}, "no name of a variable"),
+    ({"env": [{"name": "A", "value": "a\0b"}]}, {}, "NUL"),
+    ({"args": ["a\0"]}, {}, "NUL"),
+    ({}, {"terminationGracePeriodSeconds": 86_400}, "has 86400 s to end"),
+    ({}, {"terminationGracePeriodSeconds": -1}, "has -1 s to end"),
+    ({"lifecycle": {"preStop": {"sleep": {"seconds": 31}}}}, {}, "sleeps 31 s"),
+    ({"lifecycle": {"preStop": {"sleep": {"seconds": -1}}}}, {}, "sleeps -1 s"),
 ]
 
 
@@ -102,7 +112,20 @@ def test_what_reaches_out_of_the_pod_is_refused(
     assert caught.value.advice
 
 
-@pytest.mark.parametrize("path", ["/", "tmp", "/tmp:exec", "//"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "tmp",
+        "/tmp:exec",
+        "//",
+        "/tmp/",
+        "/tmp/../proc",
+        "/proc",
+        "/sys/fs",
+        "/dev/shm",
+    ],
+)
 def test_where_nothing_can_be_mounted(path: str) -> None:
     with pytest.raises(LearnerError, match="Nothing can be mounted"):
         planned(

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from kubernetes.utils.quantity import parse_quantity
+
 from triage.deploy.kubernetes.manifests import Manifest
 
 Rule = Callable[["Stack"], str | None]
@@ -88,7 +90,7 @@ def threads_match_cores(stack: Stack) -> str | None:
     asked = stack.container.get("resources", {}).get("requests", {}).get("cpu", "0")
     data = stack.by_kind.get("ConfigMap", {}).get("data", {})
     threads = data.get("OMP_NUM_THREADS")
-    if threads != str(max(1, math.floor(cores(asked)))):
+    if threads != str(max(1, math.floor(parse_quantity(asked)))):
         return f"{threads} threads compute on {asked} cores."
     return None
 
@@ -211,9 +213,3 @@ def no_rights_it_does_not_need(stack: Stack) -> str | None:
         if lacking
         else None
     )
-
-
-def cores(quantity: str | float) -> float:
-    """A CPU quantity: `500m` is half a core."""
-    text = str(quantity)
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
