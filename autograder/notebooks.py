@@ -114,11 +114,7 @@ def run_notebook(path: Path, cwd: Path) -> Report:
 
 def judge(notebook: NotebookNode, died: bool = False) -> Iterator[Finding]:
     """Whether every cell of an executed notebook ran, in order, and ended as tagged."""
-    cells = [
-        cell
-        for cell in notebook.cells
-        if cell.cell_type == "code" and cell.source.strip()
-    ]
+    cells = code_cells(notebook)
     if not cells:
         yield Finding(0, "it has no code cell, so running it proves nothing")
         return
@@ -143,6 +139,11 @@ def judge(notebook: NotebookNode, died: bool = False) -> Iterator[Finding]:
             f"the kernel died or ran out of time here ({_first_line(cells[last - 1])})",
         )
     yield from _judge_checks(cells)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Those with something in them; an empty one is not run."""
+    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
 
 def _complaints(cell: NotebookNode) -> Iterator[str]:

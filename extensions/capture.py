@@ -16,7 +16,7 @@ from typing import Any
 
 from nbformat import NotebookNode, from_dict
 
-from autograder.notebooks import Finding, Report, judge
+from autograder.notebooks import Finding, Report, code_cells, judge
 from extensions.page import Page
 from pivot.capabilities import find
 
@@ -41,7 +41,7 @@ def write(page: Path, report: Report) -> None:
     """Keep what the cells showed. Pictures are kept too, so that a page without an engine is whole."""
     cells = [
         {"cell": _digest(cell), "outputs": cell.outputs}
-        for cell in _code_cells(report.notebook)
+        for cell in code_cells(report.notebook)
     ]
     text = json.dumps(cells, indent=1, ensure_ascii=False, sort_keys=True)
     captured_path(page).write_text(text + "\n", encoding="utf-8")
@@ -50,7 +50,7 @@ def write(page: Path, report: Report) -> None:
 def restore(page: Path, notebook: NotebookNode) -> Report:
     """The page as if it had run, with the outputs of the capture; a finding if that is of another page."""
     captured = _read(page)
-    cells = _code_cells(notebook)
+    cells = code_cells(notebook)
     if [each["cell"] for each in captured] != [_digest(cell) for cell in cells]:
         return Report(page, notebook, [Finding(0, _outdated(page))])
     for number, (cell, each) in enumerate(zip(cells, captured, strict=True), 1):
@@ -62,7 +62,7 @@ def restore(page: Path, notebook: NotebookNode) -> Report:
 def differences(page: Path, report: Report) -> Iterator[Finding]:
     """Where a run showed something else than the capture has, figures aside."""
     captured = _read(page)
-    cells = _code_cells(report.notebook)
+    cells = code_cells(report.notebook)
     if [each["cell"] for each in captured] != [_digest(cell) for cell in cells]:
         yield Finding(0, _outdated(page))
         return
@@ -84,10 +84,6 @@ def _outdated(page: Path) -> str:
 def _read(page: Path) -> list[dict[str, Any]]:
     path = captured_path(page)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-
-
-def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
 
 def _digest(cell: NotebookNode) -> str:

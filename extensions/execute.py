@@ -23,7 +23,7 @@ from myst_nb.core.read import read_myst_markdown_notebook
 from nbformat import NotebookNode
 from rich.progress import track
 
-from autograder.notebooks import Finding, Report, run_notebook
+from autograder.notebooks import Finding, Report, code_cells, run_notebook
 from extensions import capture
 from extensions.execution import cache_folder, settle_environment
 from extensions.notebooks import Book, learner_notebook
@@ -114,11 +114,6 @@ def keep(
         cell.execution_count = executed.execution_count
     record = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
     cache.cache_notebook_bundle(record, check_validity=False, overwrite=True)
-
-
-def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """Those with something in them: a learner's notebook has no others."""
-    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
 
 def main() -> int:
