@@ -124,7 +124,7 @@ class Desk:
 
     # region refund
     def refund(self, number: str, reason: str, key: str) -> dict[str, Any]:
-        """Pay an order back, once. Over APPROVAL cents, a person must have approved it."""
+        """Pay an order back, once; over APPROVAL cents with a person's approval."""
         if reason not in REASONS:
             raise Refused(f"A reason is one of {', '.join(REASONS)}, not {reason!r}.")
 
@@ -181,7 +181,7 @@ class Desk:
         request: dict[str, Any],
         act: Callable[[sqlite3.Connection], dict[str, Any]],
     ) -> dict[str, Any]:
-        """The effect and its line in the ledger, in one transaction; or what the line says."""
+        """The effect and its line, in one transaction; or what the line says."""
         asked = json.dumps(request, sort_keys=True)
         with self._transaction() as connection:
             known = connection.execute(
@@ -190,7 +190,8 @@ class Desk:
             if known is None:
                 result = act(connection)
                 connection.execute(
-                    "INSERT INTO effects (key, kind, request, result) VALUES (?, ?, ?, ?)",
+                    "INSERT INTO effects (key, kind, request, result)"
+                    " VALUES (?, ?, ?, ?)",
                     (key, kind, asked, json.dumps(result)),
                 )
                 return result
