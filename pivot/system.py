@@ -73,7 +73,7 @@ def report(host: Host) -> int:
     for part in missing:
         print(f"{part.name}: {part.problem or 'not found'}. To get it:\n    {part.fix}")
     if not missing:
-        names = ("docker", "podman", "bubblewrap", "chromium")
+        names = ("docker", "podman", "bubblewrap", "chromium", "prometheus")
         print(
             "In place:",
             ", ".join(

@@ -43,6 +43,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 unavailable(f"{name} is missing; get it with: {part.fix}")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a container to start, to fail or to end."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def nobody_elses_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees this shell's settings or writes to the checkout's .triage."""

@@ -8,6 +8,9 @@ from executed import TIMEOUT
 
 from extensions.page_contract import check_book, toc_files
 
+# With the site's tests on one worker: others would wait with it while the pages are executed.
+pytestmark = pytest.mark.xdist_group("book")
+
 PAGES = [path for path in toc_files(ROOT) if path.parent != ROOT]
 
 

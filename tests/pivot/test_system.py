@@ -219,7 +219,7 @@ def test_elsewhere_it_is_content_with_one_engine(machine, install, monkeypatch, 
     assert system.main() == 0
     assert (
         capsys.readouterr().out
-        == "In place: podman 5.1, bubblewrap 0.8.0, chromium 142.0\n"
+        == "In place: podman 5.1, bubblewrap 0.8.0, chromium 142.0, prometheus 2.42.0\n"
     )
 
 

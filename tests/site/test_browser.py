@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, exp
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.needs("chromium"),
-    pytest.mark.xdist_group("browser"),
+    pytest.mark.xdist_group("book"),
 ]
 
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}

@@ -12,7 +12,7 @@ from extensions.site_links import check_site
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
+    pytest.mark.xdist_group("book"),
 ]  # on the worker that has the site already
 
 CHAPTERS = pages_in(ROOT / "chapters")

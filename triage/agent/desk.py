@@ -244,8 +244,8 @@ def _find(connection: sqlite3.Connection, number: str) -> Order:
 
 
 def _order(row: tuple) -> Order:
-    *columns, held = row
-    return Order(*columns, held=bool(held))
+    number, customer, item, cents, status, day, held = row
+    return Order(number, customer, item, cents, status, day, bool(held))
 
 
 def _decision(connection: sqlite3.Connection, number: str) -> bool | None:
