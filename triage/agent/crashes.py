@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import uuid
 from collections import Counter
@@ -26,7 +27,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import RetryPolicy
 
 from triage.agent.desk import APPROVAL, Desk, Order
-from triage.agent.planning import ScriptedPlanner, Ticket
+from triage.agent.planning import Plan, ScriptedPlanner, Ticket, steps_of
 from triage.agent.workflow import PASSING, carry_on, graph_of
 
 NUMBER = "LR-48213"
@@ -93,9 +94,11 @@ class CrashingSaver(SqliteSaver):
     """Has a point before and after each checkpoint and what each node has written."""
 
     fuse: Fuse
+    pause = 0.0
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, versions: Any) -> Any:
         towards = _towards(checkpoint["channel_values"])
+        time.sleep(self.pause)
         self.fuse(f"before checkpoint {towards}")
         saved = super().put(config, checkpoint, metadata, versions)
         self.fuse(f"after checkpoint {towards}")
@@ -167,8 +170,47 @@ class Unreachable(Desk):
         return result
 
 
-class Whole(CrashingDesk):
-    """The desk as it is."""
+# region resuming
+class ByNext:
+    """A graph that is taken to have ended when it says that no node is next."""
+
+    def __init__(self, graph: Any):
+        self.graph = graph
+
+    def get_state(self, config: Any) -> Any:
+        saved = self.graph.get_state(config)
+        return saved if saved.next else saved._replace(tasks=())
+
+    def invoke(self, given: Any, config: Any, durability: str) -> Any:
+        return self.graph.invoke(given, config, durability=durability)
+
+
+class ByDefault(ByNext):
+    """A graph that saves as LangGraph does unless told otherwise: while it goes on."""
+
+    def get_state(self, config: Any) -> Any:
+        return self.graph.get_state(config)
+
+    def invoke(self, given: Any, config: Any, durability: str) -> Any:
+        return self.graph.invoke(given, config)
+
+
+# endregion resuming
+
+
+class Moody(ScriptedPlanner):
+    """Asked again, it understands something else, as a model does whose temperature is not 0."""
+
+    def __init__(self, asked: Path):
+        super().__init__()
+        self.asked = asked
+
+    def plan(self, ticket: Ticket, objection: str) -> Plan:
+        again = self.asked.exists()
+        self.asked.touch()
+        if again:
+            return Plan(steps_of("look_up_order", {"order": NUMBER}))
+        return super().plan(ticket, objection)
 
 
 class Doubling(WithoutRule, FreshKeys, CrashingDesk):
@@ -187,12 +229,26 @@ class Flaky(CrashingDesk, Unreachable):
     """The desk as it is, on a bad network."""
 
 
-VARIANTS: dict[str, type[CrashingDesk]] = {
-    "workflow": Whole,
-    "fresh keys": Doubling,
-    "fresh keys, and a rule": Refusing,
-    "noted before": Losing,
-    "bad network": Flaky,
+@dataclass(frozen=True)
+class Variant:
+    """What is different from the workflow as it is."""
+
+    desk: type[CrashingDesk] = CrashingDesk
+    graph: Callable[[Any], Any] = lambda graph: graph
+    moody: bool = False
+    pause: float = 0.0
+    """Seconds it takes until a checkpoint is on its way."""
+
+
+VARIANTS = {
+    "workflow": Variant(),
+    "fresh keys": Variant(Doubling),
+    "fresh keys and a rule": Variant(Refusing),
+    "noted before": Variant(Losing),
+    "bad network": Variant(Flaky),
+    "by next": Variant(graph=ByNext),
+    "moody": Variant(moody=True, pause=0.03),
+    "moody, saved later": Variant(graph=ByDefault, moody=True, pause=0.03),
 }
 
 
@@ -243,6 +299,8 @@ class Row:
     same: bool
     """Whether the final state is that of the clean run."""
     outcome: str
+    held: bool
+    """Whether a parcel is kept back in the end."""
     processes: int
 
     @property
@@ -283,6 +341,7 @@ def compared(point: str, run: "Run", clean: "Run") -> Row:
         sorted(each for each in beyond.elements() if each not in expected),
         run.state() == clean.state(),
         run.state()["outcome"],
+        any(order.held for order in run.desk.orders()),
         run.processes,
     )
 
@@ -297,7 +356,8 @@ class Run:
         self.killed = self.processes = 0
         self.fuse = Fuse(self.home / "points.txt", fatal)
         self.fuse.points.touch()
-        self.desk = VARIANTS[variant](self.home / "desk.db")
+        self.variant = VARIANTS[variant]
+        self.desk = self.variant.desk(self.home / "desk.db")
         self.desk.fuse = self.fuse
         quiet = Desk.create(self.desk.path, orders=0)
         given = self.scenario
@@ -325,10 +385,11 @@ class Run:
             self.home / "checkpoints.db", check_same_thread=False
         )
         saver = CrashingSaver(connection)
-        saver.fuse = self.fuse
-        graph = graph_of(
-            self.desk, ScriptedPlanner(self.scenario.misread), saver, AT_ONCE
-        )
+        saver.fuse, saver.pause = self.fuse, self.variant.pause
+        planner = ScriptedPlanner(self.scenario.misread)
+        if self.variant.moody:
+            planner = Moody(self.home / "asked")
+        graph = self.variant.graph(graph_of(self.desk, planner, saver, AT_ONCE))
         state = carry_on(graph, self.desk, THREAD, TICKET)
         if state is None:
             return WAITS

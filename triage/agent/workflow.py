@@ -147,12 +147,13 @@ class Hands:
             order = self.desk.look_up(state["plan"][0]["order"])
         except Refused as refusal:
             return _refused(state, refusal, again=True)
-        return _done(state, f"look_up: {order.status}", order=asdict(order))
+        said = f"look_up: {order.status}"
+        return _done(state, said, order=asdict(order), outcome=order.status)
 
     def hold(self, state: State) -> Update:
         number = state["plan"][0]["order"]
         if not state["order"] or state["order"]["status"] != "packed":
-            return _done(state, "hold: it has left already")
+            return _done(state, "hold: nothing to hold")
         try:
             self.desk.hold(number, key_of(state))
         except Refused as refusal:
@@ -167,8 +168,9 @@ class Hands:
             paid = self.desk.refund(step["order"], step["reason"], key_of(state))
         except Refused as refusal:
             return _refused(state, refusal)
+        done = {"undo": [], "reviewed": False, "approved": None}
         said = f"refunded {paid['refunded']}"
-        return _done(state, f"refund: {said}", undo=[], outcome=said)
+        return _done(state, f"refund: {said}", outcome=said, **done)
 
     # endregion workers
 
