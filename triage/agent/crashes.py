@@ -13,22 +13,20 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import traceback
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import RetryPolicy
 
 from triage.agent.desk import APPROVAL, Desk, Order
-from triage.agent.planning import Plan, ScriptedPlanner, Ticket, steps_of
-from triage.agent.workflow import PASSING, carry_on, graph_of
+from triage.agent.fuse import CrashingSaver, Fuse
+from triage.agent.naive import VARIANTS, Moody
+from triage.agent.planning import ScriptedPlanner, Ticket
+from triage.agent.workflow import PASSING, WAITS, carry_on, graph_of
 
 NUMBER = "LR-48213"
 OTHER = "LR-48231"
@@ -37,232 +35,11 @@ TICKET = Ticket(
     customer="C-1",
     text=f"The tent from order {NUMBER} is broken, I want my money back.",
 )
-ENDED, WAITS = 0, 3
-"""Exit statuses of the processes below."""
+ENDED = 0
+"""The exit status of a process whose ticket, or answer, is done."""
 AT_ONCE = RetryPolicy(
     initial_interval=0.001, jitter=False, max_attempts=4, retry_on=PASSING
 )
-
-
-# region fuse
-class Fuse:
-    """Writes down every point that is passed, and kills the process at one of them.
-
-    The list is a file, so that it goes on in the next process: a point is met once.
-    """
-
-    def __init__(self, points: Path, fatal: str | None = None):
-        self.points = points
-        self.fatal = fatal
-        self.lock = threading.Lock()
-
-    def __call__(self, place: str) -> None:
-        with self.lock:
-            passed = self.points.read_text().splitlines()
-            times = sum(line.rpartition(" #")[0] == place for line in passed) + 1
-            point = f"{place} #{times}"
-            with self.points.open("a") as file:
-                file.write(f"{point}\n")
-            if point == self.fatal:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-
-# endregion fuse
-
-
-# region hooks
-class CrashingDesk(Desk):
-    """Has a point before and after each effect, and around a person's answer."""
-
-    fuse: Fuse
-
-    def _once(
-        self, key: str, kind: str, request: dict[str, Any], act: Callable
-    ) -> dict[str, Any]:
-        self.fuse(f"before {kind}")
-        result = super()._once(key, kind, request, act)
-        self.fuse(f"after {kind}")
-        return result
-
-    def _decide(self, number: str, person: str, granted: bool) -> None:
-        self.fuse("before the answer")
-        super()._decide(number, person, granted)
-        self.fuse("after the answer")
-
-
-class CrashingSaver(SqliteSaver):
-    """Has a point before and after each checkpoint and what each node has written."""
-
-    fuse: Fuse
-    pause = 0.0
-
-    def put(self, config: Any, checkpoint: Any, metadata: Any, versions: Any) -> Any:
-        towards = _towards(checkpoint["channel_values"])
-        time.sleep(self.pause)
-        self.fuse(f"before checkpoint {towards}")
-        saved = super().put(config, checkpoint, metadata, versions)
-        self.fuse(f"after checkpoint {towards}")
-        return saved
-
-    def put_writes(self, config: Any, writes: Any, *rest: Any) -> None:
-        towards = _towards(dict(writes))
-        self.fuse(f"before writes {towards}")
-        super().put_writes(config, writes, *rest)
-        self.fuse(f"after writes {towards}")
-
-
-# endregion hooks
-
-
-# region naive
-class WithoutRule(Desk):
-    """Knows no rule that an order is paid back once; where part refunds exist, none does."""
-
-    def refund(self, number: str, reason: str, key: str) -> dict[str, Any]:
-        order = self.look_up(number)
-        asked = {"order": number, "reason": reason}
-        return self._once(
-            key,
-            "refund",
-            asked,
-            lambda connection: {"refunded": f"{order.cents / 100:.2f}"},
-        )
-
-
-class FreshKeys(Desk):
-    """A key that is made when the request is sent: another one when it is sent again."""
-
-    def _once(
-        self, key: str, kind: str, request: dict[str, Any], act: Callable
-    ) -> dict[str, Any]:
-        return super()._once(str(uuid.uuid4()), kind, request, act)
-
-
-class NotedBefore(Desk):
-    """Notes that a step is done, then does it. A step that is noted is not done again."""
-
-    def _once(
-        self, key: str, kind: str, request: dict[str, Any], act: Callable
-    ) -> dict[str, Any]:
-        noted = self.path.with_name("noted.txt")
-        if noted.exists() and key in noted.read_text().split():
-            return {"refunded": "noted"}
-        with noted.open("a") as file:
-            file.write(f"{key}\n")
-        return super()._once(key, kind, request, act)
-
-
-# endregion naive
-
-
-class Unreachable(Desk):
-    """Twice in every process, the answer to a request is lost on the way; the effect is not."""
-
-    lost = 0
-
-    def _once(
-        self, key: str, kind: str, request: dict[str, Any], act: Callable
-    ) -> dict[str, Any]:
-        result = super()._once(key, kind, request, act)
-        if self.lost < 2:
-            self.lost += 1
-            raise TimeoutError("no answer")
-        return result
-
-
-# region resuming
-class ByNext:
-    """A graph that is taken to have ended when it says that no node is next."""
-
-    def __init__(self, graph: Any):
-        self.graph = graph
-
-    def get_state(self, config: Any) -> Any:
-        saved = self.graph.get_state(config)
-        return saved if saved.next else saved._replace(tasks=())
-
-    def invoke(self, given: Any, config: Any, durability: str) -> Any:
-        return self.graph.invoke(given, config, durability=durability)
-
-
-class ByDefault(ByNext):
-    """A graph that saves as LangGraph does unless told otherwise: while it goes on."""
-
-    def get_state(self, config: Any) -> Any:
-        return self.graph.get_state(config)
-
-    def invoke(self, given: Any, config: Any, durability: str) -> Any:
-        return self.graph.invoke(given, config)
-
-
-# endregion resuming
-
-
-class Moody(ScriptedPlanner):
-    """Asked again, it understands something else, as a model does whose temperature is not 0."""
-
-    def __init__(self, asked: Path):
-        super().__init__()
-        self.asked = asked
-
-    def plan(self, ticket: Ticket, objection: str) -> Plan:
-        again = self.asked.exists()
-        self.asked.touch()
-        if again:
-            return Plan(steps_of("look_up_order", {"order": NUMBER}))
-        return super().plan(ticket, objection)
-
-
-class Doubling(WithoutRule, FreshKeys, CrashingDesk):
-    """Without idempotency keys, and without a rule that would be in the way."""
-
-
-class Refusing(FreshKeys, CrashingDesk):
-    """Without idempotency keys. The rule stops a second refund, with an error."""
-
-
-class Losing(NotedBefore, CrashingDesk):
-    """At most once."""
-
-
-class Flaky(CrashingDesk, Unreachable):
-    """The desk as it is, on a bad network."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What is different from the workflow as it is."""
-
-    desk: type[CrashingDesk] = CrashingDesk
-    graph: Callable[[Any], Any] = lambda graph: graph
-    moody: bool = False
-    pause: float = 0.0
-    """Seconds it takes until a checkpoint is on its way."""
-
-
-VARIANTS = {
-    "workflow": Variant(),
-    "fresh keys": Variant(Doubling),
-    "fresh keys and a rule": Variant(Refusing),
-    "noted before": Variant(Losing),
-    "bad network": Variant(Flaky),
-    "by next": Variant(graph=ByNext),
-    "moody": Variant(moody=True, pause=0.03),
-    "moody, saved later": Variant(graph=ByDefault, moody=True, pause=0.03),
-}
-
-
-def _towards(channels: Any) -> str:
-    """Where the graph goes from here, as far as its channels tell."""
-    heading = "branch:to:"
-    nodes = [name.removeprefix(heading) for name in channels if heading in name]
-    if not nodes:
-        nodes = [
-            name
-            for name in ("__start__", "__interrupt__", "__resume__")
-            if name in channels
-        ]
-    return f"to {nodes[0].strip('_')}" if nodes else "at the end"
 
 
 @dataclass(frozen=True)

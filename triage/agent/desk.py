@@ -196,7 +196,7 @@ class Desk:
         request: dict[str, Any],
         act: Callable[[sqlite3.Connection], dict[str, Any]],
     ) -> dict[str, Any]:
-        """The effect and its line in the ledger, in one transaction; or what the line says."""
+        """The effect and its line in the ledger in one transaction; or what is there."""
         asked = json.dumps(request, sort_keys=True)
         with self._transaction() as connection:
             known = connection.execute(
@@ -205,7 +205,8 @@ class Desk:
             if known is None:
                 result = act(connection)
                 connection.execute(
-                    "INSERT INTO effects (key, kind, request, result) VALUES (?, ?, ?, ?)",
+                    "INSERT INTO effects (key, kind, request, result) "
+                    "VALUES (?, ?, ?, ?)",
                     (key, kind, asked, json.dumps(result)),
                 )
                 return result

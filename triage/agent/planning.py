@@ -66,7 +66,7 @@ class ModelPlanner:
 
     # region model
     def plan(self, ticket: Ticket, objection: str) -> Plan:
-        """One call to the model. Whatever is no proper tool call becomes a hand-over."""
+        """One call to the model. What is no proper tool call becomes a hand-over."""
         text = f"{ticket['text']} ({objection})" if objection else ticket["text"]
         answer = self.client.chat.completions.create(
             model=self.model,
