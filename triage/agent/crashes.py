@@ -1,9 +1,10 @@
 """The workflow killed at every point there is, to see what the next process makes of it.
 
-    python -m triage.agent.crashes SCENARIO VARIANT
+    python -m triage.agent.crashes SCENARIO [VARIANT [together]]
 
 Nothing in the workflow knows of this: what is here goes in as its desk and its saver. A point is just before
-or just after an effect or something saved. Prints a line of JSON for each point. POSIX only: it forks.
+or just after an effect or something saved. Prints a line of JSON for each point,
+or one for a run that is killed at all of them. POSIX only: it forks.
 """
 
 import json
@@ -78,7 +79,8 @@ class Row:
     outcome: str
     held: bool
     """Whether a parcel is kept back in the end."""
-    processes: int
+    killed: int
+    """Processes that were."""
 
     @property
     def right(self) -> bool:
@@ -86,9 +88,10 @@ class Row:
 
 
 # region table
-def table(scenario: str, variant: str = "workflow") -> list[Row]:
+def table(scenario: str, variant: str = "workflow", *together: str) -> list[Row]:
     """A row for each point; all of it happens in processes of its own."""
     command = [sys.executable, "-m", "triage.agent.crashes", scenario, variant]
+    command += together
     ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return [Row(**json.loads(line)) for line in ran.stdout.splitlines()]
 
@@ -98,11 +101,20 @@ def every_point(scenario: str, variant: str) -> Iterator[Row]:
     clean = Run(scenario, variant)
     clean.complete()
     for point in clean.points():
-        run = Run(scenario, variant, fatal=point)
+        run = Run(scenario, variant, point)
         run.complete()
         if run.killed != 1:
             raise RuntimeError(f"{point}: {run.killed} processes were killed")
         yield compared(point, run, clean)
+
+
+def every_point_together(scenario: str, variant: str) -> Iterator[Row]:
+    """One run, whose processes are killed at one point after the other."""
+    clean = Run(scenario, variant)
+    clean.complete()
+    run = Run(scenario, variant, *clean.points())
+    run.complete()
+    yield compared("all of them", run, clean)
 
 
 # endregion table
@@ -119,19 +131,19 @@ def compared(point: str, run: "Run", clean: "Run") -> Row:
         run.state() == clean.state(),
         run.state()["outcome"],
         any(order.held for order in run.desk.orders()),
-        run.processes,
+        run.killed,
     )
 
 
 class Run:
     """A desk, its checkpoints and the processes that carry one ticket to its end."""
 
-    def __init__(self, scenario: str, variant: str, fatal: str | None = None):
+    def __init__(self, scenario: str, variant: str, *fatal: str):
         self.folder = tempfile.TemporaryDirectory(prefix="crash-")
         self.home = Path(self.folder.name)
         self.scenario = SCENARIOS[scenario]
-        self.killed = self.processes = 0
-        self.fuse = Fuse(self.home / "points.txt", fatal)
+        self.killed = 0
+        self.fuse = Fuse(self.home / "points.txt", *fatal)
         self.fuse.points.touch()
         self.variant = VARIANTS[variant]
         self.desk = self.variant.desk(self.home / "desk.db")
@@ -180,7 +192,6 @@ class Run:
 
     def forked(self, work: Callable[[], int]) -> int:
         """The exit status of a process that does this; negative if a signal has ended it."""
-        self.processes += 1
         if not (child := os.fork()):
             status = 1
             try:
@@ -210,10 +221,12 @@ class Run:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 2:
+    if not 1 <= len(arguments) <= 3:
         print(__doc__, file=sys.stderr)
         return 2
-    for row in every_point(*arguments):
+    scenario, variant, *together = [*arguments, "workflow"][: max(2, len(arguments))]
+    rows = every_point_together if together else every_point
+    for row in rows(scenario, variant):
         print(json.dumps(asdict(row)), flush=True)
     return 0
 

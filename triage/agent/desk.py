@@ -196,7 +196,7 @@ class Desk:
         request: dict[str, Any],
         act: Callable[[sqlite3.Connection], dict[str, Any]],
     ) -> dict[str, Any]:
-        """The effect and its line in the ledger in one transaction; or what is there."""
+        """The effect and its line in the ledger in one transaction, or what it says."""
         asked = json.dumps(request, sort_keys=True)
         with self._transaction() as connection:
             known = connection.execute(

@@ -15,12 +15,12 @@ from triage.agent.desk import Desk
 
 # region fuse
 class Fuse:
-    """Writes down every point that is passed, and kills the process at one of them.
+    """Writes down every point that is passed, and kills the process at the fatal ones.
 
     The list is a file, so that it goes on in the next process: a point is met once.
     """
 
-    def __init__(self, points: Path, fatal: str | None = None):
+    def __init__(self, points: Path, *fatal: str):
         self.points = points
         self.fatal = fatal
         self.lock = threading.Lock()
@@ -32,7 +32,7 @@ class Fuse:
             point = f"{place} #{times}"
             with self.points.open("a") as file:
                 file.write(f"{point}\n")
-            if point == self.fatal:
+            if point in self.fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 

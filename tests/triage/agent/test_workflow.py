@@ -327,6 +327,15 @@ def test_killed_at_every_point_nothing_is_lost_or_doubled(scenario: str) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_killed_again_and_again(scenario: str) -> None:
+    """One ticket, whose processes are killed wherever one was not killed before."""
+    (row,) = table(scenario, "workflow", "together")
+    assert row.right, row
+    assert row.killed > 20  # not all: some points are not met again after a kill
+
+
+@pytest.mark.slow
 def test_killed_on_a_bad_network() -> None:
     assert all(row.right for row in rows_of("refund", "bad network"))
 
