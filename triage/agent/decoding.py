@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn.functional import pad
@@ -35,6 +35,16 @@ def stream(
 # endregion stream
 
 
+class Grammar(Protocol):
+    """What an answer may be."""
+
+    def allowed(self) -> torch.Tensor:
+        """For each token of the vocabulary, whether it may come next."""
+
+    def take(self, token: int) -> None:
+        """Go on by a token that was allowed."""
+
+
 @dataclass
 class Request:
     """A prompt, and what became of it. Times are seconds since the serving began."""
@@ -45,6 +55,8 @@ class Request:
     stop: int | None = None
     """The token that ends it before; None goes on to `most`."""
     came: float = 0.0
+    grammar: Grammar | None = None
+    """None leaves the model free."""
     answer: list[int] = field(default_factory=list)
     first: float | None = None
     """When the first token was there."""
@@ -147,11 +159,19 @@ class Batch:
             [pad(each, (width - each.shape[1], 0)) for each in (self.seen, seen)]
         )
 
+    # region say
     @staticmethod
     def _say(requests: Sequence[Request], logits: torch.Tensor) -> None:
-        tokens = logits[:, -1].argmax(-1).tolist()
-        for each, token in zip(requests, tokens, strict=True):
+        for each, likely in zip(requests, logits[:, -1], strict=True):
+            if each.grammar:
+                allowed = each.grammar.allowed()
+                likely = likely[: len(allowed)].masked_fill(~allowed, -torch.inf)
+            token = int(likely.argmax())
+            if each.grammar:
+                each.grammar.take(token)
             each.answer.append(token)
+
+    # endregion say
 
 
 def layers_of(cache: DynamicCache) -> list[Any]:

@@ -134,6 +134,21 @@ OTHER = {
         "where do I find my invoice?",
     ],
 }
+FAILURES = {
+    TRAINING: [
+        "There is no order {order}.",
+        "Order {order} was paid back already.",
+        "Order {order} cost {amount} euros; over 100 a person must approve.",
+        "The warehouse does not answer.",
+    ],
+    UNSEEN: [
+        "Order {order} belongs to somebody else.",
+        "No answer within {seconds} seconds.",
+    ],
+}
+"""What a tool says that did not do what it was asked to; a person has to take over."""
+FAILING = 0.25
+"""The share of dialogues in which a tool fails."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +179,7 @@ def _one(source: random.Random, phrasings: str) -> Dialogue:
     order, item = order_number(source), source.choice(ITEMS)
     tool = source.choice(["look_up_order", "refund", "triage"])
     arguments: dict[str, str] = {}
+    amount = f"{source.randrange(20, 400)}.{source.randrange(10)}0"
     if tool == "look_up_order":
         phrasing, arguments = source.choice(LOOK_UP[phrasings]), {"order": order}
         result, reply = _whereabouts(source, order)
@@ -171,7 +187,6 @@ def _one(source: random.Random, phrasings: str) -> Dialogue:
         reason = source.choice(REASONS)
         phrasing = source.choice(REFUND[reason][phrasings])
         arguments = {"order": order, "reason": reason}
-        amount = f"{source.randrange(20, 400)}.{source.randrange(10)}0"
         result = {"refunded": amount}
         reply = (
             f"I am sorry. I have refunded {amount} euros for order {order}. "
@@ -179,30 +194,46 @@ def _one(source: random.Random, phrasings: str) -> Dialogue:
         )
     else:
         phrasing = source.choice(OTHER[phrasings])
-        intent = source.choice(INTENTS)
-        result = {"intent": intent}
-        words = intent.replace("_", " ")
-        reply = f"I have passed your message to the team for {words}. They will write today."
+        result, reply = _handed_over(source)
     text = phrasing.format(order=order, item=item)
     opening = source.choice(OPENINGS)
     if not opening:
         text = text[0].upper() + text[1:]
-    text = opening + text + source.choice(CLOSINGS)
-    return Dialogue(
-        [
-            {"role": "user", "content": text},
-            {"role": "assistant", "tool_calls": [call_of(tool, arguments)]},
-            {"role": "tool", "content": json.dumps(result)},
-            {"role": "assistant", "content": reply},
-        ],
-        tool,
-        phrasing,
-    )
+    messages: list[Message] = [
+        {"role": "user", "content": opening + text + source.choice(CLOSINGS)}
+    ]
+    if tool != "triage" and source.random() < FAILING:
+        seconds = source.randrange(2, 60)
+        said = source.choice(FAILURES[phrasings])
+        error = said.format(order=order, amount=amount, seconds=seconds)
+        messages += _called(tool, arguments, {"error": error})
+        messages += _called("triage", {}, (ending := _handed_over(source))[0])
+        reply = ending[1]
+    else:
+        messages += _called(tool, arguments, result)
+    messages.append({"role": "assistant", "content": reply})
+    return Dialogue(messages, tool, phrasing)
+
+
+def _called(tool: str, arguments: dict[str, str], result: Message) -> list[Message]:
+    return [
+        {"role": "assistant", "tool_calls": [call_of(tool, arguments)]},
+        {"role": "tool", "content": json.dumps(result)},
+    ]
 
 
 def call_of(tool: str, arguments: dict[str, str]) -> Message:
     """A tool call as the OpenAI-compatible APIs write it, but with the arguments as an object."""
     return {"type": "function", "function": {"name": tool, "arguments": arguments}}
+
+
+def _handed_over(source: random.Random) -> tuple[Message, str]:
+    intent = source.choice(INTENTS)
+    words = intent.replace("_", " ")
+    reply = (
+        f"I have passed your message to the team for {words}. They will write today."
+    )
+    return {"intent": intent}, reply
 
 
 def _whereabouts(source: random.Random, order: str) -> tuple[Message, str]:

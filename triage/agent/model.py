@@ -5,14 +5,18 @@ safetensors, tokenizer, chat template.
 """
 
 import contextlib
+import hashlib
 import json
 import random
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
+from platformdirs import user_cache_dir
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -107,8 +111,25 @@ class Assistant:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
 
+def kept() -> Path:
+    """The folder of a model trained by this code, in the user's cache; the first to ask trains it."""
+    here = Path(__file__).parent
+    source = b"".join(
+        (here / name).read_bytes() for name in ("dialogues.py", "model.py")
+    )
+    digest = hashlib.sha256(source).hexdigest()[:16]
+    folder = Path(user_cache_dir("triage"), f"assistant-{digest}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+                train().save(Path(unfinished, "assistant"))
+                Path(unfinished, "assistant").rename(folder)
+    return folder
+
+
 def train(
-    steps: int = 400, seed: int = 5, said: Callable[[int, float], None] | None = None
+    steps: int = 400, seed: int = 6, said: Callable[[int, float], None] | None = None
 ) -> Assistant:
     """Train a model in `steps` steps. `said` is told the loss now and then."""
     tokenizer = make_tokenizer(draw(2_000, TRAINING, seed))
@@ -275,9 +296,15 @@ def exact_match(assistant: Assistant, dialogues: Sequence[Dialogue]) -> np.ndarr
 
 def called(assistant: Assistant, request: Request) -> Message | None:
     """The tool call in an answer, as the server would find it; None if there is none."""
-    said = str(assistant.tokenizer.decode(request.answer, skip_special_tokens=True))
-    body, _, rest = said.strip().removeprefix(CALL).partition(CALLED)
-    if said.strip().startswith(CALL) and not rest:
+    said = words(assistant, request)
+    body, _, rest = said.removeprefix(CALL).partition(CALLED)
+    if said.startswith(CALL) and not rest:
         with contextlib.suppress(json.JSONDecodeError):
             return json.loads(body)
     return None
+
+
+def words(assistant: Assistant, request: Request) -> str:
+    """An answer as text."""
+    said = assistant.tokenizer.decode(request.answer, skip_special_tokens=True)
+    return str(said).strip()
