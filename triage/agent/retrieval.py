@@ -226,6 +226,11 @@ class Index:
 
     # endregion search
 
+    def close(self) -> None:
+        """Close this thread's connection, so that the file may be moved or deleted."""
+        if (db := self._threads.__dict__.pop("db", None)) is not None:
+            db.close()
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[apsw.Connection]:
         with self._explained():
@@ -265,6 +270,7 @@ class Index:
             db.load_extension(sqlite_vec.loadable_path())
             db.enable_load_extension(False)
             db.execute("PRAGMA journal_mode = WAL")  # a writer does not stop readers
+            db.execute("PRAGMA mmap_size = 1073741824")  # a search reads every vector
             self._threads.db = db
         return db
 
