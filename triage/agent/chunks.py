@@ -32,7 +32,7 @@ class Chunk:
 
     @property
     def embedded(self) -> str:
-        """What the encoder reads: a passage that says `after 14 days` must also say of what."""
+        """What the encoder reads: `after 14 days` must also say of what."""
         return f"{self.title}. {self.heading}.\n{self.text}"
 
     @property
@@ -101,7 +101,7 @@ def read(path: Path) -> Runbook:
 
 # region cut
 def sections(text: str, title: str) -> Iterator[tuple[str, str]]:
-    """(heading, text below it); what stands before the first heading goes by the title."""
+    """(heading, text below it); what comes before the first goes by the title."""
     heading, in_code = title, False
     lines: list[str] = []
     for line in text.splitlines():

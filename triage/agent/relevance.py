@@ -34,7 +34,7 @@ def questions(path: Path = QUESTIONS) -> list[Question]:
 
 # region place
 def place(question: Question, hits: list[Hit]) -> float:
-    """The place, from 1, of the first passage that holds the answer; infinite if none does."""
+    """Where, from 1, the first passage with the answer stands; infinite if nowhere."""
     for at, hit in enumerate(hits, start=1):
         if question.answer and question.answer in hit.text:
             return at

@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -52,7 +52,9 @@ STOP = frozenset(
 # region schema
 SCHEMA = """
 CREATE TABLE facts (encoder TEXT NOT NULL);
-CREATE TABLE runbooks (name TEXT PRIMARY KEY, title TEXT NOT NULL, updated TEXT NOT NULL);
+CREATE TABLE runbooks (
+    name TEXT PRIMARY KEY, title TEXT NOT NULL, updated TEXT NOT NULL
+);
 CREATE TABLE readers (runbook TEXT, team TEXT, PRIMARY KEY (runbook, team));
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY, runbook TEXT NOT NULL, digest TEXT NOT NULL,
@@ -145,6 +147,7 @@ class Index:
     def update(self, runbooks: Iterable[Runbook]) -> Changes:
         """Make the index say what these runbooks say, all of it or nothing."""
         books = list(runbooks)
+        _check_names(books)
         wanted = {
             (book.name, chunk.digest): chunk
             for book in books
@@ -233,7 +236,8 @@ class Index:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[apsw.Connection]:
-        with self._explained():
+        missing = f"{self.path} cannot be made; choose a folder you may write to."
+        with self._explained(missing):
             db = self._connection(create=True)
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -243,14 +247,15 @@ class Index:
                     db.execute("INSERT INTO facts VALUES (?)", [self.encoder])
                 self._check(db)
                 yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:  # something was raised
+                    db.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
-        with self._explained():
+        missing = f"There is no index at {self.path}; Index.update makes one."
+        with self._explained(missing):
             db = self._connection()
             db.execute("BEGIN")
             try:
@@ -285,13 +290,11 @@ class Index:
             )
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, missing: str) -> Iterator[None]:
         try:
             yield
         except apsw.CantOpenError as error:
-            raise TriageError(
-                f"There is no index at {self.path}; Index.update makes one."
-            ) from error
+            raise TriageError(missing) from error
         except apsw.BusyError as error:
             raise TriageError(
                 f"Somebody else is writing to {self.path}; try again when they are done."
@@ -301,6 +304,12 @@ class Index:
                 f"The index {self.path} cannot be used: {error}. "
                 "Delete the file and update again."
             ) from error
+
+
+def _check_names(books: list[Runbook]) -> None:
+    names = Counter(book.name for book in books)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise TriageError(f"Two runbooks are called {twice[0]}; rename one of them.")
 
 
 def _hit(row: tuple) -> Hit:
@@ -328,7 +337,7 @@ def _readable(question: str, teams: Collection[str], k: int) -> str:
 
 # region terms
 def terms(question: str, stop: frozenset[str] = STOP) -> str:
-    """The question in FTS5's language: any of its words, each quoted, so none is an operator."""
+    """In FTS5's language: any of the words, each quoted, so none is an operator."""
     words = dict.fromkeys(re.findall(r"\w+(?:[-.]\w+)*", question.lower()))
     telling = [word for word in words if word not in stop]
     return " OR ".join(f'"{word}"' for word in telling[:MOST_TERMS])
@@ -339,7 +348,7 @@ def terms(question: str, stop: frozenset[str] = STOP) -> str:
 
 # region fuse
 def fuse(rankings: Iterable[Sequence[int]], constant: int = CONSTANT) -> list[int]:
-    """Reciprocal rank fusion: a place in a ranking counts 1 / (constant + place)."""
+    """Reciprocal rank fusion: a place counts 1 / (constant + place)."""
     scores: dict[int, float] = defaultdict(float)
     for ranking in rankings:
         for place, id in enumerate(ranking, start=1):

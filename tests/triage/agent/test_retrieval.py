@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -479,6 +480,40 @@ def test_what_is_no_index_is_explained(tmp_path: Path) -> None:
         Index(tmp_path / "empty.db", encode).search("days", [])
 
 
+def test_a_place_where_no_file_can_be_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TriageError, match="choose a folder"):
+        Index(tmp_path / "missing" / "i.db", encode).update([RETURNS])
+
+
+def test_two_runbooks_of_one_name_are_refused(index: Index) -> None:
+    with pytest.raises(TriageError, match="Two runbooks are called returns"):
+        index.update([RETURNS, RETURNS])
+    assert not index.path.exists()
+
+
+def test_a_closed_index_opens_again(index: Index) -> None:
+    index.update([RETURNS])
+    index.close()
+    index.close()
+    assert index.search("period", [])
+
+
+def test_many_threads_read_while_one_writes(index: Index) -> None:
+    versions = [f"## Period\nWithin {days} days." for days in (28, 45)]
+    index.update([replace(RETURNS, text=versions[0])])
+    allowed = {f"Within {days} days." for days in (28, 45)}
+
+    def ask(_: int) -> set[str]:
+        return {hit.text for hit in index.search("period days", [], k=5)}
+
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(ask, n) for n in range(60)]
+        for n in range(10):
+            index.update([replace(RETURNS, text=versions[n % 2])])
+        seen = [each.result() for each in asked]
+    assert all(len(texts) == 1 and texts <= allowed for texts in seen)
+
+
 def test_vectors_of_another_encoder_are_refused(index: Index) -> None:
     index.update([RETURNS])
     other = Index(index.path, encode, "another")
@@ -487,9 +522,7 @@ def test_vectors_of_another_encoder_are_refused(index: Index) -> None:
             act()
 
 
-def test_a_second_writer_is_told_to_wait(
-    index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_writer_is_told_to_wait(index: Index) -> None:
     index.update([RETURNS])
     other = Index(index.path, encode, index.encoder)
     other._connection().set_busy_timeout(10)
