@@ -1,0 +1,339 @@
+"""The learner's agent at work in a sandbox, and the judge's desk outside of it.
+
+The agent's process asks for tools and for the model over a socket, a line of JSON each way; what is done is
+written down here. The process is killed whenever a case says so, with everything it started, and begins again
+with nothing but the files of its state folder.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autograder.errors import InfrastructureError, LearnerError
+from autograder.probes.transcript import clean, parse
+from autograder.sandbox import Limits, Running
+from autograder.work import Work
+
+from .given.desk import RETURNS, TOOL_CALLS, Case, World, draw
+
+# Sent as text, so that the sandbox needs no file of the judge's.
+GUEST = Path(__file__).with_name("guest.py").read_text(encoding="utf-8")
+COMMAND = ("python", "-I", "-B", "-c", GUEST, "/run/judge")
+LIMITS = Limits(seconds=600, memory=2 << 30)
+START = 30.0  # seconds until the process has connected; before that, nothing of the learner's has run
+SECONDS = (
+    20.0  # for a ticket, without what the judge needs, until it is done or left waiting
+)
+LINE = 1 << 20  # bytes of one request
+KEPT = 16 << 20  # bytes of a state folder
+TAIL = 300  # characters of what the agent printed last
+
+
+class Ended(Exception):
+    """The agent did not get through: what was seen, and what to try next."""
+
+    def __init__(self, seen: str, advice: str):
+        super().__init__(seen)
+        self.seen, self.advice = seen, advice
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What became of a ticket. `problem` says why it was not brought to an end, if it was not."""
+
+    case: Case
+    world: World
+    problem: Ended | None
+
+    @property
+    def done(self) -> list[str]:
+        """What was done, in order, by tool."""
+        return [effect.tool for effect in self.world.ledger]
+
+    def count(self, tool: str) -> int:
+        return self.done.count(tool)
+
+    def evidence(self) -> dict[str, Any]:
+        return {
+            "kind": self.case.kind,
+            "ticket": self.case.ticket,
+            "ledger": [vars(effect) for effect in self.world.ledger],
+            "tool_calls": len(self.world.calls),
+            "model_calls": self.world.model_calls,
+            "tokens": self.world.tokens,
+            "problem": str(self.problem or ""),
+        }
+
+
+@contextlib.contextmanager
+def handled(work: Work) -> Iterator["Bench"]:
+    """For `work.shared`: the tickets handled so far, and the process that handles the next."""
+    with contextlib.closing(Bench(work)) as bench:
+        yield bench
+
+
+def trace(work: Work, kind: str, number: int = 0) -> Trace:
+    """What becomes of a ticket of this kind; the same one for every check that asks."""
+    return work.shared(handled).trace(kind, number)
+
+
+class Bench:
+    """One agent, one ticket after the other."""
+
+    def __init__(self, work: Work):
+        self._work = work
+        self._keys: dict[str, Any] = {}
+        self._traces: dict[str, Trace] = {}
+        self._process: Process | None = None
+
+    def trace(self, kind: str, number: int) -> Trace:
+        name = f"{kind}/{number}"
+        if name not in self._traces:
+            case = draw(kind, f"{self._work.seed}/{number}")
+            world = World(case, self._keys)
+            self._traces[name] = Trace(case, world, self._handle(world))
+        return self._traces[name]
+
+    def _handle(self, world: World) -> Ended | None:
+        """Let the agent handle a ticket to its end, however often it has to begin again."""
+        state: State = {}
+        try:
+            while world.waits <= RETURNS:
+                if self._process is None:
+                    self._process = Process(self._work)
+                said = self._process.handle(world, state)
+                if said == "done":
+                    return None
+                if said == "waiting":
+                    world.waited()
+                if said == "killed" or world.case.cold:
+                    self._process.stop()
+                    state = self._process.state()
+                    self.close()
+        except Ended as ended:
+            self.close()
+            return ended
+        return Ended(
+            f'`handle` returned "waiting" {world.waits} times for one ticket.',
+            "Only a person's answer is waited for, and only until it is there.",
+        )
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+
+State = dict[str, bytes | None]
+"""The files of a state folder by their path in it, and its folders, which have no content."""
+
+
+class Process:
+    """The agent's process in its sandbox, connected to the judge."""
+
+    def __init__(self, work: Work):
+        self._buffer = b""
+        self._state = Path()  # of the ticket at hand
+        self._folder = tempfile.TemporaryDirectory(prefix="pivot-")
+        self._place = Path(self._folder.name)
+        self._alive = contextlib.ExitStack()
+        try:
+            self._program: Running = self._alive.enter_context(
+                work.sandbox.start(
+                    COMMAND,
+                    folder=work.folder,
+                    sockets=self._place,
+                    env={"OPENBLAS_NUM_THREADS": "1"},
+                    limits=LIMITS,
+                )
+            )
+            self._socket = self._alive.enter_context(self._connected())
+            if self._read(time.monotonic() + START) != {"ready": True}:
+                raise self._not_started()
+        except BaseException:
+            self.close()
+            raise
+
+    def stop(self) -> None:
+        """Kill it, with everything it started."""
+        self._alive.close()
+
+    def close(self) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    def _connected(self) -> socket.socket:
+        """The judge's end of the connection. Nothing of the learner's has run yet."""
+        path = self._place / "judge.sock"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            path.chmod(0o666)
+            listener.listen(1)
+            listener.settimeout(START)
+            try:
+                return listener.accept()[0]
+            except TimeoutError:
+                raise self._not_started() from None
+
+    def _not_started(self) -> InfrastructureError:
+        said = self._program.output().decode(errors="replace").strip()[-500:]
+        return InfrastructureError(
+            f"Python did not start in the sandbox: {said or 'it said nothing'}. "
+            "Run `pivot doctor`, then grade again."
+        )
+
+    # --- one ticket ---
+
+    def handle(self, world: World, state: State) -> str:
+        """Let `handle` run once: "done", "waiting", or "killed" if the case wanted that. Raises Ended."""
+        self._open(world.case.ticket["id"], state)
+        self._write({"ticket": world.case.ticket, "state": self._state.name})
+        deadline = time.monotonic() + SECONDS
+        while True:
+            match self._read(deadline):
+                case {"tool": str(tool), "arguments": arguments}:
+                    if len(world.calls) >= TOOL_CALLS:
+                        raise Ended(
+                            f"More than {TOOL_CALLS} calls of tools were made for one ticket.",
+                            "Count tries. What still fails after a few is for a person, and what is refused is "
+                            "not asked for again.",
+                        )
+                    when = world.kills(tool)
+                    if when != "before":
+                        answer = world.call(tool, arguments)
+                    if when:
+                        return "killed"
+                    self._write(answer)
+                case {"messages": messages}:
+                    self._write(world.say(messages))
+                case {"returned": said}:
+                    return "waiting" if said == "waiting" else "done"
+                case {"raised": str(error)}:
+                    raise Ended(
+                        f"`handle` raised {clean(error)}.",
+                        "Let it handle tickets of every kind by hand: `python desk.py`.",
+                    )
+                case _:
+                    raise Ended(
+                        "The agent asked for something that is no tool and no message.",
+                        "Call `desk.call(tool, arguments)` and `model.say(messages)` as the notebook says.",
+                    )
+
+    def _open(self, ticket: str, state: State) -> None:
+        """The state folder of a ticket, as it was left."""
+        if self._state.name != ticket:
+            if self._state.name:
+                shutil.rmtree(self._state, ignore_errors=True)
+            self._state = self._place / ticket
+            restore(state, self._state)
+
+    def state(self) -> State:
+        """What the state folder holds. Nobody else may be writing to it: stop the process first."""
+        return kept(self._state)
+
+    # --- lines ---
+
+    def _write(self, message: Any) -> None:
+        with contextlib.suppress(OSError):  # its end will be noticed by who reads
+            self._socket.settimeout(SECONDS)
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def _read(self, deadline: float) -> Any:
+        """The next line, as JSON. Raises Ended if there is none in time, or no JSON."""
+        while b"\n" not in self._buffer:
+            try:
+                self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+                received = self._socket.recv(1 << 16)
+            except TimeoutError:
+                raise Ended(
+                    f"A ticket was not handled within {SECONDS:g} seconds.",
+                    'Nothing here has to be waited for by sleeping: return "waiting" instead.',
+                ) from None
+            except OSError:
+                received = b""
+            self._buffer += received
+            if not received or len(self._buffer) > LINE:
+                raise self._ended(too_long=bool(received))
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            return parse(line)
+        except LearnerError:
+            raise Ended(
+                "What the agent asked for could not be read as JSON.",
+                "Leave the connection to `desk` and `model`, and send them plain values.",
+            ) from None
+
+    def _ended(self, *, too_long: bool) -> Ended:
+        if too_long:
+            return Ended(
+                f"The agent sent a request of more than {LINE:,} bytes.",
+                "Send the model the conversation, and not more.",
+            )
+        self._program.wait(2)
+        how = self._program.stopped
+        why = f"was stopped, for its use of {how}" if how else "ended by itself"
+        said = clean(self._program.output().decode(errors="replace")[-TAIL:])
+        return Ended(
+            f"The agent's process {why}. {said}".strip(),
+            "`handle` returns or raises; take out what ends Python, and what it does not need.",
+        )
+
+
+# --- the state folder ---
+
+
+def kept(folder: Path) -> State:
+    """Files and folders in a folder that a stranger could write to; nothing else, and no link is followed."""
+    state: State = {}
+    size = 0
+    for parent, folders, files in os.walk(folder):
+        for name in folders:
+            state[os.path.relpath(os.path.join(parent, name), folder)] = None
+        for name in files:
+            path = os.path.join(parent, name)
+            content = ordinary(path, KEPT - size)
+            if content is not None:
+                size += len(content)
+                state[os.path.relpath(path, folder)] = content
+    return state
+
+
+def ordinary(path: str, most: int) -> bytes | None:
+    """The content of an ordinary file; None if it is another thing. Raises Ended if it is too long."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with open(number, "rb") as file:
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if status.st_size > most:
+            raise Ended(
+                f"The state folder holds more than {KEPT >> 20} MB.",
+                "Keep what has to be known to go on.",
+            )
+        return file.read(most)
+
+
+def restore(state: State, folder: Path) -> None:
+    """The folder anew, for whoever the next process runs as."""
+    folder.mkdir()
+    folder.chmod(0o777)
+    for name, content in state.items():
+        path = folder / name
+        if content is None:
+            path.mkdir(exist_ok=True)
+            path.chmod(0o777)
+        else:
+            path.write_bytes(content)
+            path.chmod(0o666)
