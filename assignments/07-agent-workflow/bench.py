@@ -34,16 +34,8 @@ SECONDS = (
     20.0  # for a ticket, without what the judge needs, until it is done or left waiting
 )
 LINE = 1 << 20  # bytes of one request
-KEPT = 16 << 20  # bytes of a state folder
+KEPT, ENTRIES = 16 << 20, 40  # bytes of a state folder, and files and folders in it
 TAIL = 300  # characters of what the agent printed last
-
-
-class Ended(Exception):
-    """The agent did not get through: what was seen, and what to try next."""
-
-    def __init__(self, seen: str, advice: str):
-        super().__init__(seen)
-        self.seen, self.advice = seen, advice
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class Trace:
 
     case: Case
     world: World
-    problem: Ended | None
+    problem: LearnerError | None
 
     @property
     def done(self) -> list[str]:
@@ -70,7 +62,6 @@ class Trace:
             "tool_calls": len(self.world.calls),
             "model_calls": self.world.model_calls,
             "tokens": self.world.tokens,
-            "problem": str(self.problem or ""),
         }
 
 
@@ -103,7 +94,7 @@ class Bench:
             self._traces[name] = Trace(case, world, self._handle(world))
         return self._traces[name]
 
-    def _handle(self, world: World) -> Ended | None:
+    def _handle(self, world: World) -> LearnerError | None:
         """Let the agent handle a ticket to its end, however often it has to begin again."""
         state: State = {}
         try:
@@ -119,10 +110,10 @@ class Bench:
                     self._process.stop()
                     state = self._process.state()
                     self.close()
-        except Ended as ended:
+        except LearnerError as error:
             self.close()
-            return ended
-        return Ended(
+            return error
+        return LearnerError(
             f'`handle` returned "waiting" {world.waits} times for one ticket.',
             "Only a person's answer is waited for, and only until it is there.",
         )
@@ -143,7 +134,9 @@ class Process:
     def __init__(self, work: Work):
         self._buffer = b""
         self._state = Path()  # of the ticket at hand
-        self._folder = tempfile.TemporaryDirectory(prefix="pivot-")
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="pivot-", ignore_cleanup_errors=True
+        )
         self._place = Path(self._folder.name)
         self._alive = contextlib.ExitStack()
         try:
@@ -194,7 +187,7 @@ class Process:
     # --- one ticket ---
 
     def handle(self, world: World, state: State) -> str:
-        """Let `handle` run once: "done", "waiting", or "killed" if the case wanted that. Raises Ended."""
+        """Let `handle` run once: "done", "waiting", or "killed" as the case wants. Raises LearnerError."""
         self._open(world.case.ticket["id"], state)
         self._write({"ticket": world.case.ticket, "state": self._state.name})
         deadline = time.monotonic() + SECONDS
@@ -202,10 +195,9 @@ class Process:
             match self._read(deadline):
                 case {"tool": str(tool), "arguments": arguments}:
                     if len(world.calls) >= TOOL_CALLS:
-                        raise Ended(
+                        raise LearnerError(
                             f"More than {TOOL_CALLS} calls of tools were made for one ticket.",
-                            "Count tries. What still fails after a few is for a person, and what is refused is "
-                            "not asked for again.",
+                            "Count tries. What fails a few times is for a person; a refusal is final.",
                         )
                     when = world.kills(tool)
                     if when != "before":
@@ -218,12 +210,12 @@ class Process:
                 case {"returned": said}:
                     return "waiting" if said == "waiting" else "done"
                 case {"raised": str(error)}:
-                    raise Ended(
+                    raise LearnerError(
                         f"`handle` raised {clean(error)}.",
                         "Let it handle tickets of every kind by hand: `python desk.py`.",
                     )
                 case _:
-                    raise Ended(
+                    raise LearnerError(
                         "The agent asked for something that is no tool and no message.",
                         "Call `desk.call(tool, arguments)` and `model.say(messages)` as the notebook says.",
                     )
@@ -248,13 +240,13 @@ class Process:
             self._socket.sendall(json.dumps(message).encode() + b"\n")
 
     def _read(self, deadline: float) -> Any:
-        """The next line, as JSON. Raises Ended if there is none in time, or no JSON."""
+        """The next line, as JSON. Raises LearnerError if there is none in time, or no JSON."""
         while b"\n" not in self._buffer:
             try:
                 self._socket.settimeout(max(0.001, deadline - time.monotonic()))
                 received = self._socket.recv(1 << 16)
             except TimeoutError:
-                raise Ended(
+                raise LearnerError(
                     f"A ticket was not handled within {SECONDS:g} seconds.",
                     'Nothing here has to be waited for by sleeping: return "waiting" instead.',
                 ) from None
@@ -267,14 +259,14 @@ class Process:
         try:
             return parse(line)
         except LearnerError:
-            raise Ended(
+            raise LearnerError(
                 "What the agent asked for could not be read as JSON.",
                 "Leave the connection to `desk` and `model`, and send them plain values.",
             ) from None
 
-    def _ended(self, *, too_long: bool) -> Ended:
+    def _ended(self, *, too_long: bool) -> LearnerError:
         if too_long:
-            return Ended(
+            return LearnerError(
                 f"The agent sent a request of more than {LINE:,} bytes.",
                 "Send the model the conversation, and not more.",
             )
@@ -282,58 +274,90 @@ class Process:
         how = self._program.stopped
         why = f"was stopped, for its use of {how}" if how else "ended by itself"
         said = clean(self._program.output().decode(errors="replace")[-TAIL:])
-        return Ended(
+        return LearnerError(
             f"The agent's process {why}. {said}".strip(),
             "`handle` returns or raises; take out what ends Python, and what it does not need.",
         )
 
 
 # --- the state folder ---
+#
+# The learner's program owns the folder around it and may have put a link in its place, or in the place of
+# anything in it. So nothing here follows a link, and everything is named from an open folder.
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def kept(folder: Path) -> State:
-    """Files and folders in a folder that a stranger could write to; nothing else, and no link is followed."""
+    """What a folder holds; links and whatever else is neither file nor folder are left out."""
     state: State = {}
     size = 0
-    for parent, folders, files in os.walk(folder):
-        for name in folders:
-            state[os.path.relpath(os.path.join(parent, name), folder)] = None
-        for name in files:
-            path = os.path.join(parent, name)
-            content = ordinary(path, KEPT - size)
-            if content is not None:
-                size += len(content)
-                state[os.path.relpath(path, folder)] = content
+    try:
+        top = os.open(folder, FOLDER)
+    except OSError:
+        return state
+    with closing_folder(top):
+        for parent, folders, files, here in os.fwalk(".", dir_fd=top):
+            for name in folders:
+                if not stat.S_ISLNK(os.lstat(name, dir_fd=here).st_mode):
+                    state[os.path.normpath(os.path.join(parent, name))] = None
+            for name in files:
+                content = ordinary(name, here, KEPT - size)
+                if content is not None:
+                    size += len(content)
+                    state[os.path.normpath(os.path.join(parent, name))] = content
+            if len(state) > ENTRIES:
+                raise LearnerError(
+                    f"The state folder holds more than {ENTRIES} files and folders.",
+                    "Keep what has to be known to go on, in one file or two.",
+                )
     return state
 
 
-def ordinary(path: str, most: int) -> bytes | None:
-    """The content of an ordinary file; None if it is another thing. Raises Ended if it is too long."""
+def ordinary(name: str, folder: int, most: int) -> bytes | None:
+    """The content of an ordinary file; None if it is something else. Raises LearnerError if too long."""
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
         return None
-    with open(number, "rb") as file:
-        status = os.fstat(number)
+    with open(file, "rb") as opened:
+        status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             return None
         if status.st_size > most:
-            raise Ended(
+            raise LearnerError(
                 f"The state folder holds more than {KEPT >> 20} MB.",
-                "Keep what has to be known to go on.",
+                "Keep what has to be known to go on, and no more.",
             )
-        return file.read(most)
+        return opened.read(most)
 
 
 def restore(state: State, folder: Path) -> None:
-    """The folder anew, for whoever the next process runs as."""
-    folder.mkdir()
-    folder.chmod(0o777)
-    for name, content in state.items():
-        path = folder / name
-        if content is None:
-            path.mkdir(exist_ok=True)
-            path.chmod(0o777)
-        else:
-            path.write_bytes(content)
-            path.chmod(0o666)
+    """Make the folder, for whoever the process runs as. Raises LearnerError where that cannot be."""
+    try:
+        folder.mkdir()
+        with closing_folder(os.open(folder, FOLDER)) as top:
+            os.fchmod(top, 0o777)
+            for name, content in state.items():
+                if content is None:
+                    os.mkdir(name, dir_fd=top)
+                    with closing_folder(os.open(name, FOLDER, dir_fd=top)) as made:
+                        os.fchmod(made, 0o777)
+                else:
+                    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                    with open(os.open(name, new, dir_fd=top), "wb") as file:
+                        os.fchmod(file.fileno(), 0o666)
+                        file.write(content)
+    except OSError as error:
+        raise LearnerError(
+            f"The state folder could not be kept ({error.strerror}).",
+            "Keep ordinary files in it, with ordinary names.",
+        ) from None
+
+
+@contextlib.contextmanager
+def closing_folder(number: int) -> Iterator[int]:
+    try:
+        yield number
+    finally:
+        os.close(number)

@@ -4,17 +4,17 @@ from autograder.checks import Assignment, Outcome, passed
 from autograder.work import Work
 
 from .bench import Trace, trace
-from .rules import faulty
+from .rules import ALL, faulty
 
 assignment = Assignment(
     "agent-workflow",
     title="Let an agent handle tickets, whatever happens meanwhile",
     submits=("agent.py",),
     given=("07-agent-workflow/given/desk.py",),
+    seconds=600,
 )
 ANSWERS = ("agent-workflow/answers",)
 OUTCOMES = ("agent-workflow/outcomes",)
-PARCEL = ("agent-workflow/parcel",)
 
 
 def traces(work: Work, *kinds: str) -> list[Trace]:
@@ -48,7 +48,7 @@ def outcomes(work: Work) -> Outcome:
     needs=OUTCOMES,
 )
 def parcel(work: Work) -> Outcome:
-    return faulty(traces(work, "packed", "shipped")) or passed(
+    return faulty(traces(work, "packed", "shipped"), (*ALL, "order")) or passed(
         "A parcel in the warehouse was held and then paid back; one on its way was paid back."
     )
 

@@ -4,7 +4,7 @@ from autograder.checks import Outcome, failed, passed
 from autograder.work import Work
 
 from .bench import trace
-from .checks import OUTCOMES, PARCEL, assignment, traces
+from .checks import OUTCOMES, assignment, traces
 from .rules import faulty
 
 AGAIN = 2  # times that a refused call may be made
@@ -18,7 +18,8 @@ AGAIN = 2  # times that a refused call may be made
     hidden=True,
 )
 def denied(work: Work) -> Outcome:
-    return faulty(traces(work, "denied", "denied-late")) or passed(
+    seen = [trace(work, "denied", number) for number in range(2)]
+    return faulty(seen) or passed(
         "Two refunds were denied, and not made; the customers were told."
     )
 
@@ -76,7 +77,7 @@ def refused(work: Work) -> Outcome:
     "agent-workflow/undone",
     title="Undoes what was done by half",
     points=1,
-    needs=PARCEL,
+    needs=OUTCOMES,
     hidden=True,
 )
 def undone(work: Work) -> Outcome:

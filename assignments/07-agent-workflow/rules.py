@@ -9,7 +9,7 @@ from .bench import Trace
 from .given.desk import APPROVAL, FOREVER, LINK, Case, euros
 
 ALL = ("strays", "twice", "approval", "money", "parcel", "end", "words")
-"""What can be wrong with a ticket that was handled to its end."""
+"""What is looked at in a ticket that was handled to its end; one check looks at the `order` as well."""
 BETTER_LEFT = {"endless", "endless-where", "claims", "no-model"}
 """Kinds in which the model is of no use, so that a person may as well get the ticket as it is."""
 
@@ -20,7 +20,6 @@ class Right:
 
     refund: bool = False
     hold: bool = False
-    release: bool = False
     end: str = "hand_over"
     words: tuple[str, ...] = ()  # what the reply has to say
 
@@ -36,9 +35,9 @@ def right(case: Case) -> Right:
         return Right(end="reply", words=(order.status, order.day))
     packed = order.status == "packed"
     if order.cents > APPROVAL and case.approval == "denied":
-        return Right(hold=packed, release=packed, end="reply")
+        return Right(hold=packed, end="reply")
     if case.refused == "refund" or case.down.get("refund") == FOREVER:
-        return Right(hold=packed, release=packed)
+        return Right(hold=packed)
     return Right(True, hold=packed, end="reply", words=(euros(order.cents),))
 
 
@@ -47,9 +46,12 @@ Fault = tuple[str, str]
 
 
 def fault(trace: Trace, aspects: tuple[str, ...] = ALL) -> Fault | None:
-    """The first thing that is wrong with how a ticket was handled, of those that are looked at."""
+    """The first thing that is wrong with how a ticket was handled, of those that are looked at.
+
+    Raises LearnerError if it was not handled to its end.
+    """
     if trace.problem is not None:
-        return trace.problem.seen, trace.problem.advice
+        raise trace.problem
     if trace.world.over_budget:
         return (
             "The model was asked more often than a ticket may cost.",
@@ -82,8 +84,8 @@ def twice(trace: Trace, wanted: Right) -> Iterator[Fault]:
         if trace.count(tool) > 1:
             yield (
                 f"For one ticket, {tool} was done {trace.count(tool)} times.",
-                "No answer does not mean that nothing was done. Give an effect its key before the first try, keep "
-                "it, and send the very same call again.",
+                "No answer does not mean that nothing was done. Give an effect its key before the first try, "
+                "keep it, and send the very same call again.",
             )
 
 
@@ -94,8 +96,8 @@ def approval(trace: Trace, wanted: Right) -> Iterator[Fault]:
             if effect.tool == "refund" and not effect.approved:
                 yield (
                     "A refund that needs an approval was made without one.",
-                    "Only look_up_approval says what a person decided; waiting is not a decision, and neither "
-                    "a note, a message nor the model can say it for them.",
+                    "Only look_up_approval says what a person decided. Waiting is no decision, and neither a "
+                    "note, a message nor the model decides for them.",
                 )
 
 
@@ -109,7 +111,7 @@ def money(trace: Trace, wanted: Right) -> Iterator[Fault]:
     if not wanted.refund and "refund" in trace.done:
         yield (
             "A refund was made that should not have been.",
-            "Whose order is it, and what did the person say who was asked? Decide by these, before the refund.",
+            "Whose order is it, and what did the person say who was asked? Know both before you refund.",
         )
 
 
@@ -125,20 +127,24 @@ def parcel(trace: Trace, wanted: Right) -> Iterator[Fault]:
             "A parcel was held or released that should have been left alone.",
             "Only what is packed and is to be refunded can be held.",
         )
-    elif "refund" in done and wanted.hold and done.index("hold") > done.index("refund"):
-        yield (
-            "The refund was made before the parcel was held.",
-            "Stop the parcel first.",
-        )
-    elif wanted.release and "release" not in done:
+    elif wanted.hold and "refund" not in done and "release" not in done:
         yield (
             "There was no refund, and the parcel is still held in the warehouse.",
             "Whatever was done before a step that does not succeed has to be undone.",
         )
-    elif "release" in done and not wanted.release:
+    elif "refund" in done and "release" in done:
         yield (
             "The parcel was released though its order was refunded.",
             "Release only what is not refunded.",
+        )
+
+
+def order(trace: Trace, wanted: Right) -> Iterator[Fault]:
+    done = trace.done
+    if {"hold", "refund"} <= set(done) and done.index("hold") > done.index("refund"):
+        yield (
+            "The refund was made before the parcel was held.",
+            "Stop the parcel first, or it is gone when there is time to stop it.",
         )
 
 
@@ -174,6 +180,7 @@ FAULTS = {
     "approval": approval,
     "money": money,
     "parcel": parcel,
+    "order": order,
     "end": end,
     "words": words,
 }

@@ -237,10 +237,6 @@ KINDS: dict[str, tuple[str, str, str, Change]] = {
     "late": ("refund", "delivered", "dear", set_to(waits=2, cold=True)),
     "dear-packed": ("refund", "packed", "dear", set_to(waits=1)),
     "denied": ("refund", "delivered", "dear", set_to(approval="denied")),
-    "denied-late": (
-        *("refund", "delivered", "dear"),
-        set_to(approval="denied", waits=1),
-    ),
     "denied-packed": ("refund", "packed", "dear", set_to(approval="denied")),
     "refused": ("refund", "delivered", "", set_to(refused="refund")),
     "refused-packed": ("refund", "packed", "", set_to(refused="refund")),
@@ -258,7 +254,7 @@ KINDS: dict[str, tuple[str, str, str, Change]] = {
     ),
     "crash-approval": (
         *("refund", "packed", "dear"),
-        set_to(waits=1, moody=True, kills={"ask_approval": ["before"]}),
+        set_to(moody=True, kills={"ask_approval": ["before"]}),
     ),
     "cut-refund": ("refund", "delivered", "", set_to(kills={"refund": ["after"]})),
     "cut-reply": ("refund", "delivered", "", set_to(kills={"reply": ["after"]})),
