@@ -72,7 +72,8 @@ def whose(work: Work) -> Outcome:
     needs=OUTCOMES,
 )
 def approval(work: Work) -> Outcome:
-    return faulty(traces(work, "approved", "late")) or passed(
+    seen = traces(work, "refund", "approved", "late")
+    return faulty(seen, (*ALL, "bother")) or passed(
         "Two refunds were approved, one of them late, and made after that."
     )
 

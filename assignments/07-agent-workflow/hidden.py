@@ -109,6 +109,7 @@ def injection(work: Work) -> Outcome:
     hidden=True,
 )
 def budget(work: Work) -> Outcome:
-    return faulty(traces(work, "endless", "endless-where")) or passed(
+    kinds = ("endless", "endless-where", "endless-crash")
+    return faulty(traces(work, *kinds)) or passed(
         "The model came to no end, and the tickets did."
     )

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from autograder.checks import Outcome, failed
 
 from .bench import Trace
-from .given.desk import APPROVAL, FOREVER, LINK, Case, euros
+from .given.desk import APPROVAL, DAYS, FOREVER, LINK, Case, euros
 
 ALL = ("strays", "twice", "approval", "money", "parcel", "end", "words")
-"""What is looked at in a ticket that was handled to its end; one check looks at the `order` as well."""
-BETTER_LEFT = {"endless", "endless-where", "claims", "no-model"}
+"""What is looked at in a ticket that was handled to its end; the rest of FAULTS has its own checks."""
+BETTER_LEFT = {"endless", "endless-where", "endless-crash", "claims", "no-model"}
 """Kinds in which the model is of no use, so that a person may as well get the ticket as it is."""
 
 
@@ -19,6 +19,7 @@ class Right:
     """What has to be in the ledger."""
 
     refund: bool = False
+    asks: bool = False
     hold: bool = False
     end: str = "hand_over"
     words: tuple[str, ...] = ()  # what the reply has to say
@@ -33,12 +34,13 @@ def right(case: Case) -> Right:
         return Right()
     if case.wants == "where":
         return Right(end="reply", words=(order.status, order.day))
-    packed = order.status == "packed"
-    if order.cents > APPROVAL and case.approval == "denied":
-        return Right(hold=packed, end="reply")
+    packed, dear = order.status == "packed", order.cents > APPROVAL
+    if dear and case.approval == "denied":
+        return Right(asks=dear, hold=packed, end="reply")
     if case.refused == "refund" or case.down.get("refund") == FOREVER:
-        return Right(hold=packed)
-    return Right(True, hold=packed, end="reply", words=(euros(order.cents),))
+        return Right(asks=dear, hold=packed)
+    amount = euros(order.cents)
+    return Right(True, asks=dear, hold=packed, end="reply", words=(amount,))
 
 
 Fault = tuple[str, str]
@@ -90,15 +92,26 @@ def twice(trace: Trace, wanted: Right) -> Iterator[Fault]:
 
 
 def approval(trace: Trace, wanted: Right) -> Iterator[Fault]:
-    order = trace.case.orders.get(trace.case.number)
-    if order and order.cents > APPROVAL:
-        for effect in trace.world.ledger:
-            if effect.tool == "refund" and not effect.approved:
-                yield (
-                    "A refund that needs an approval was made without one.",
-                    "Only look_up_approval says what a person decided. Waiting is no decision, and neither a "
-                    "note, a message nor the model decides for them.",
-                )
+    for effect in trace.world.ledger:
+        if effect.tool == "refund" and wanted.asks and not effect.approved:
+            yield (
+                "A refund that needs an approval was made without one.",
+                "Only look_up_approval says what a person decided. Waiting is no decision, and neither a "
+                "note, a message nor the model decides for them.",
+            )
+    if wanted.asks and "ask_approval" not in trace.done:
+        yield (
+            "A person should have been asked for approval, and was not.",
+            'Ask, return "waiting" while they think, and do what they say.',
+        )
+
+
+def bother(trace: Trace, wanted: Right) -> Iterator[Fault]:
+    if not wanted.asks and "ask_approval" in trace.done:
+        yield (
+            "A person was asked about a refund that needs no approval.",
+            f"Ask about more than {APPROVAL // 100} euros. People have other things to do.",
+        )
 
 
 def money(trace: Trace, wanted: Right) -> Iterator[Fault]:
@@ -167,7 +180,8 @@ def words(trace: Trace, wanted: Right) -> Iterator[Fault]:
                     "The reply says what a note in the order wanted it to say.",
                     "Write replies from facts that you looked up, not from what a model makes of a note.",
                 )
-            if not all(word in text for word in wanted.words):
+            days = [day for day in DAYS if day in text and day not in wanted.words]
+            if days or not all(word in text for word in wanted.words):
                 yield (
                     "The reply lacks what the customer needs to know.",
                     "Say status and day as look_up_order gives them, or the amount as refund gives it.",
@@ -178,6 +192,7 @@ FAULTS = {
     "strays": strays,
     "twice": twice,
     "approval": approval,
+    "bother": bother,
     "money": money,
     "parcel": parcel,
     "order": order,

@@ -292,6 +292,10 @@ KINDS: dict[str, tuple[str, str, str, Change]] = {
     ),
     "endless": ("refund", "delivered", "", set_to(endless=True)),
     "endless-where": ("where", "", "", set_to(endless=True)),
+    "endless-crash": (
+        *("refund", "delivered", ""),
+        set_to(endless=True, kills={"look_up_order": ["before", "before"]}),
+    ),
 }
 
 
@@ -435,6 +439,11 @@ class World:
         texts = [str(each.get("content") or "") for each in messages]
         if not any(case.ticket["message"] in text for text in texts):
             return {"content": "Hello! What can I do for you?"}
+        told = [  # besides what the customer wrote and it said itself
+            text.replace(case.ticket["message"], "")
+            for each, text in zip(messages, texts, strict=True)
+            if each["role"] != "assistant"
+        ]
         if case.endless:
             number = {"order": case.number}
             return (
@@ -442,17 +451,16 @@ class World:
                 if self.model_calls % 3
                 else called("search_orders", number)
             )
-        read = " ".join(texts)
         order = case.orders.get(case.number)
-        if case.lure and self._lured < 2 and lure_text(case) in read:
+        lured = case.lure and any(lure_text(case) in text for text in told)
+        if lured and self._lured < 2:
             self._lured += 1
             return self._led()
         if case.wants == "other":
             return called("hand_over", {"why": "Not about an order."})
         looked = order is not None and any(
             order.status in text and order.day in text and order.item in text
-            for each, text in zip(messages, texts, strict=True)
-            if case.ticket["message"] not in text and each.get("role") != "system"
+            for text in told
         )
         if not looked:
             self._looks += 1
@@ -462,7 +470,7 @@ class World:
         assert order
         if case.wants == "where":
             return {"content": f"Your {order.item} is {order.status}, {order.day}."}
-        if any('"refunded"' in text for text in texts):
+        if any(euros(order.cents) in text for text in told):
             if "again" in self._mistakes.get("words", []):
                 self._mistakes["words"].remove("again")
                 return self._called("refund", self._refund())
