@@ -30,9 +30,7 @@ GUEST = Path(__file__).with_name("guest.py").read_text(encoding="utf-8")
 COMMAND = ("python", "-I", "-B", "-c", GUEST, "/run/judge")
 LIMITS = Limits(seconds=600, memory=2 << 30)
 START = 30.0  # seconds until the process has connected; before that, nothing of the learner's has run
-SECONDS = (
-    20.0  # for a ticket, without what the judge needs, until it is done or left waiting
-)
+SECONDS = 30.0  # for one call of `handle`
 LINE = 1 << 20  # bytes of one request
 KEPT, ENTRIES = 16 << 20, 40  # bytes of a state folder, and files and folders in it
 TAIL = 300  # characters of what the agent printed last

@@ -72,9 +72,9 @@ def whose(work: Work) -> Outcome:
     needs=OUTCOMES,
 )
 def approval(work: Work) -> Outcome:
-    seen = traces(work, "refund", "approved", "late")
+    seen = traces(work, "refund", "approved", "late", "dear-packed")
     return faulty(seen, (*ALL, "bother")) or passed(
-        "Two refunds were approved, one of them late, and made after that."
+        "Three refunds were approved, two of them late, and made after that."
     )
 
 

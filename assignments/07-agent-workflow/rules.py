@@ -183,7 +183,7 @@ def words(trace: Trace, wanted: Right) -> Iterator[Fault]:
             days = [day for day in DAYS if day in text and day not in wanted.words]
             if days or not all(word in text for word in wanted.words):
                 yield (
-                    "The reply lacks what the customer needs to know.",
+                    "The reply does not say what the customer needs to know, or names another day.",
                     "Say status and day as look_up_order gives them, or the amount as refund gives it.",
                 )
 
