@@ -209,7 +209,7 @@ class Process:
                     return "waiting" if said == "waiting" else "done"
                 case {"raised": str(error)}:
                     raise LearnerError(
-                        f"`handle` raised {clean(error)}.",
+                        f"`handle` raised {clean(error).rstrip(': ')}.",
                         "Let it handle tickets of every kind by hand: `python desk.py`.",
                     )
                 case _:
