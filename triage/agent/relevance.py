@@ -18,7 +18,7 @@ class Question:
     """What somebody asks. `answer` is the runbook's own wording; empty if no runbook has one."""
 
     set: str
-    """first, on which everything was chosen, or second, written afterwards to judge it."""
+    """first, on which everything was chosen, or second, kept aside to judge the choice."""
     question: str
     kind: str
     """same words, paraphrase, code or no answer."""

@@ -6,9 +6,8 @@ the runbooks as they were before or as they are after.
 
 import contextlib
 import json
-import re
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +19,7 @@ import numpy as np
 import sqlite_vec
 
 from triage.agent.chunks import EVERYONE, MOST_WORDS, Chunk, Runbook
+from triage.agent.ranking import CONSTANT, STOP, fuse, terms
 from triage.errors import TriageError
 
 Encode = Callable[[Sequence[str]], np.ndarray]
@@ -30,24 +30,8 @@ By = Literal["words", "vectors", "hybrid"]
 MOST_HITS = 50
 DEPTH = 20
 """Candidates that each kind of search hands to the fusion."""
-CONSTANT = 1
-"""Of the fusion. A small one trusts the first places, a large one what both searches agree on."""
 MOST_ASKED = 4_000
 """Characters of a question that are looked at; a pasted log does not make a better question."""
-MOST_TERMS = 64
-STOP = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        a about again all already am an and any are as at be been before but by can could did do does for
-        from for get got had has have he her him his how i if in into is it its just long many may me might
-        more much must my no not now of off on one only or our out over she should so some such than that
-        the their them then there these they this those to too up us very was we were what when where
-        whether which who why will with would yet you your
-        """,
-    )
-)
-"""Words that say nothing of a question's subject. `my` is rare in runbooks, and still matters nothing."""
 
 # region schema
 SCHEMA = """
@@ -267,6 +251,9 @@ class Index:
     def _connection(self, create: bool = False) -> apsw.Connection:
         """This thread's own connection to the file."""
         db = getattr(self._threads, "db", None)
+        if db is not None and not self.path.exists():  # deleted, and still open here
+            self.close()
+            db = None
         if db is None:
             flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE * create)
             db = apsw.Connection(str(self.path), flags=flags)
@@ -333,27 +320,3 @@ def _readable(question: str, teams: Collection[str], k: int) -> str:
     if not text.strip():
         raise TriageError("The question is empty; write what to look for.")
     return text
-
-
-# region terms
-def terms(question: str, stop: frozenset[str] = STOP) -> str:
-    """In FTS5's language: any of the words, each quoted, so none is an operator."""
-    words = dict.fromkeys(re.findall(r"\w+(?:[-.]\w+)*", question.lower()))
-    telling = [word for word in words if word not in stop]
-    return " OR ".join(f'"{word}"' for word in telling[:MOST_TERMS])
-
-
-# endregion terms
-
-
-# region fuse
-def fuse(rankings: Iterable[Sequence[int]], constant: int = CONSTANT) -> list[int]:
-    """Reciprocal rank fusion: a place counts 1 / (constant + place)."""
-    scores: dict[int, float] = defaultdict(float)
-    for ranking in rankings:
-        for place, id in enumerate(ranking, start=1):
-            scores[id] += 1 / (constant + place)
-    return sorted(scores, key=lambda id: (-scores[id], id))
-
-
-# endregion fuse

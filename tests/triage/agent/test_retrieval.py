@@ -18,16 +18,9 @@ from hypothesis import strategies as st
 
 from triage.agent import chunks as reading
 from triage.agent.chunks import AUDIENCES, MOST_WORDS, Chunk, Runbook, pieces, sections
+from triage.agent.ranking import MOST_TERMS, STOP, fuse, terms
 from triage.agent.relevance import NO_ANSWER, Question, place, questions
-from triage.agent.retrieval import (
-    MOST_HITS,
-    MOST_TERMS,
-    STOP,
-    Changes,
-    Index,
-    fuse,
-    terms,
-)
+from triage.agent.retrieval import MOST_HITS, Changes, Index
 from triage.encoder import MAX_TOKENS, Encoder
 from triage.errors import TriageError
 
@@ -463,20 +456,25 @@ def test_a_crash_in_the_middle_of_an_update_leaves_the_old_index(index: Index) -
     before = index.search("period", TEAMS)
     script = textwrap.dedent(
         f"""
-        import os, sys
+        import os
         import numpy as np
         from datetime import date
+        from pathlib import Path
         from triage.agent.chunks import Runbook
         from triage.agent.retrieval import Index
 
         def encode(texts):
             return np.ones((len(texts), 8), np.float32)
 
-        index = Index({str(index.path)!r}, encode, {index.encoder!r})
-        db = index._connection()
-        db.set_commit_hook(lambda: os._exit(9))  # all is written, nothing committed
-        book = Runbook("new", "New", frozenset(["everyone"]), date.today(), "new")
-        index.update([book])
+        def insert(db, *rest, written=[], real=Index._insert):
+            if written:
+                os._exit(9)  # the old chunks are deleted, one new one is written
+            written.append(real(db, *rest))
+
+        Index._insert = staticmethod(insert)
+        index = Index(Path({str(index.path)!r}), encode, {index.encoder!r})
+        text = "# One\\nnew\\n# Two\\nnew"
+        index.update([Runbook("n", "N", frozenset(["everyone"]), date.today(), text)])
         """
     )
     done = subprocess.run([sys.executable, "-c", script], timeout=60)
@@ -514,6 +512,15 @@ def test_a_closed_index_opens_again(index: Index) -> None:
     index.update([RETURNS])
     index.close()
     index.close()
+    assert index.search("period", [])
+
+
+def test_an_index_that_was_deleted_is_gone_and_can_be_made_anew(index: Index) -> None:
+    index.update([RETURNS])
+    index.path.unlink()
+    with pytest.raises(TriageError, match="no index at"):
+        index.search("period", [])
+    assert index.update([RETURNS]).embedded == 2
     assert index.search("period", [])
 
 
