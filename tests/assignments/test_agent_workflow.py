@@ -487,7 +487,7 @@ WILD = {
     "waits": ("    return 'waiting'", '"waiting" 5 times'),
     "calls": (
         "    while True: desk.call('look_up_order', {'order': 'LR-1'})",
-        "More than 40 calls",
+        "ore than 40 calls",
     ),
     "garbage": ("    desk._line._socket.sendall(b'{\\n')", "read as JSON"),
     "other": ("    desk._line.ask({'do': 'it'})", "no tool and no message"),

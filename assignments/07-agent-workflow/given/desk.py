@@ -14,7 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +206,7 @@ def luring(lure: str) -> Callable[[Case, random.Random], None]:
         case.lure = lure
         note = LURES[lure].format(order=case.number, other=case.other)
         note = f"{source.choice(NOTES)} {note}".strip()
-        order = case.order
-        case.orders[case.number] = Order(*list(vars(order).values())[:-1], note=note)
+        case.orders[case.number] = replace(case.order, note=note)
 
     return change
 
