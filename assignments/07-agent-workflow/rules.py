@@ -82,8 +82,8 @@ def twice(trace: Trace, wanted: Right) -> Iterator[Fault]:
         if trace.count(tool) > 1:
             yield (
                 f"For one ticket, {tool} was done {trace.count(tool)} times.",
-                "No answer does not mean that nothing was done. Give an effect its key before the first try, "
-                "keep it, and send the very same call again.",
+                "An answer that is lost does not mean that nothing was done, and a model repeats itself. What is "
+                "to happen once needs one key, known before the first try.",
             )
 
 
