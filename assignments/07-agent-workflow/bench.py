@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.errors import InfrastructureError, LearnerError
-from autograder.probes.transcript import clean, parse
+from autograder.probes.transcript import clean, error, parse
 from autograder.sandbox import Limits, Running
 from autograder.work import Work
 
@@ -29,7 +29,7 @@ from .given.desk import RETURNS, TOOL_CALLS, Case, World, draw
 GUEST = Path(__file__).with_name("guest.py").read_text(encoding="utf-8")
 COMMAND = ("python", "-I", "-B", "-c", GUEST, "/run/judge")
 LIMITS = Limits(seconds=600, memory=2 << 30)
-START = 30.0  # seconds until the process has connected; before that, nothing of the learner's has run
+START = 30.0  # seconds until the process has connected
 SECONDS = 30.0  # for one call of `handle`
 LINE = 1 << 20  # bytes of one request
 KEPT, ENTRIES = 16 << 20, 40  # bytes of a state folder, and files and folders in it
@@ -108,9 +108,9 @@ class Bench:
                     self._process.stop()
                     state = self._process.state()
                     self.close()
-        except LearnerError as error:
+        except LearnerError as problem:
             self.close()
-            return error
+            return problem
         return LearnerError(
             f'`handle` returned "waiting" {world.waits} times for one ticket.',
             "Only a person's answer is waited for, and only until it is there.",
@@ -148,8 +148,6 @@ class Process:
                 )
             )
             self._socket = self._alive.enter_context(self._connected())
-            if self._read(time.monotonic() + START) != {"ready": True}:
-                raise self._not_started()
         except BaseException:
             self.close()
             raise
@@ -163,7 +161,7 @@ class Process:
         self._folder.cleanup()
 
     def _connected(self) -> socket.socket:
-        """The judge's end of the connection. Nothing of the learner's has run yet."""
+        """The judge's end of the connection, made before anything of the learner's has run."""
         path = self._place / "judge.sock"
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
@@ -198,18 +196,19 @@ class Process:
                             "Count tries. What fails a few times is for a person; a refusal is final.",
                         )
                     when = world.kills(tool)
-                    if when != "before":
-                        answer = world.call(tool, arguments)
-                    if when:
+                    if when == "before":
+                        return "killed"
+                    answer = world.call(tool, arguments)
+                    if when == "after":
                         return "killed"
                     self._write(answer)
                 case {"messages": messages}:
                     self._write(world.say(messages))
                 case {"returned": said}:
                     return "waiting" if said == "waiting" else "done"
-                case {"raised": str(error)}:
+                case {"raised": [str(kind), str(text)]}:
                     raise LearnerError(
-                        f"`handle` raised {clean(error).rstrip(': ')}.",
+                        f"`handle` raised {error(kind, text)}.",
                         "Let it handle tickets of every kind by hand: `python desk.py`.",
                     )
                 case _:
@@ -346,9 +345,9 @@ def restore(state: State, folder: Path) -> None:
                     with open(os.open(name, new, dir_fd=top), "wb") as file:
                         os.fchmod(file.fileno(), 0o666)
                         file.write(content)
-    except OSError as error:
+    except OSError as problem:
         raise LearnerError(
-            f"The state folder could not be kept ({error.strerror}).",
+            f"The state folder could not be kept ({problem.strerror}).",
             "Keep ordinary files in it, with ordinary names.",
         ) from None
 

@@ -111,6 +111,6 @@ def outage(work: Work) -> Outcome:
 )
 def mistakes(work: Work) -> Outcome:
     kinds = ("unknown-tool", "bad-arguments", "other-number", "claims", "repeats")
-    return faulty(traces(work, *kinds)) or passed(
+    return faulty(traces(work, *kinds), (*ALL, "reason")) or passed(
         f"The model erred in {len(kinds)} ways, and what was done is right."
     )

@@ -21,7 +21,6 @@ def main() -> None:
     place = sys.argv[1]
     line = Line(os.path.join(place, "judge.sock"))
     sys.path.insert(0, os.getcwd())
-    line.write({"ready": True})
     while True:
         request = line.read()
         try:
@@ -91,11 +90,11 @@ class Model:
         return self._line.ask({"messages": messages})
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException) -> list[str]:
     try:
-        return f"{type(error).__name__}: {error}"[:300]
+        return [type(error).__name__, str(error)[:1000]]
     except BaseException:
-        return type(error).__name__
+        return [type(error).__name__, ""]
 
 
 main()

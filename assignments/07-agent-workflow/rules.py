@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from autograder.checks import Outcome, failed
+from autograder.errors import LearnerError
 
 from .bench import Trace
 from .given.desk import APPROVAL, DAYS, FOREVER, LINK, Case, euros
@@ -48,12 +49,7 @@ Fault = tuple[str, str]
 
 
 def fault(trace: Trace, aspects: tuple[str, ...] = ALL) -> Fault | None:
-    """The first thing that is wrong with how a ticket was handled, of those that are looked at.
-
-    Raises LearnerError if it was not handled to its end.
-    """
-    if trace.problem is not None:
-        raise trace.problem
+    """The first thing that is wrong with a ticket that was handled to its end, of what is looked at."""
     if trace.world.over_budget:
         return (
             "The model was asked more often than a ticket may cost.",
@@ -86,8 +82,8 @@ def twice(trace: Trace, wanted: Right) -> Iterator[Fault]:
         if trace.count(tool) > 1:
             yield (
                 f"For one ticket, {tool} was done {trace.count(tool)} times.",
-                "No answer does not mean that nothing was done. Give an effect its key before the first try, "
-                "keep it, and send the very same call again.",
+                "An answer that is lost does not mean that nothing was done, and a model repeats itself. What is "
+                "to happen once needs one key, known before the first try.",
             )
 
 
@@ -119,13 +115,23 @@ def money(trace: Trace, wanted: Right) -> Iterator[Fault]:
         end = "handed over" if "hand_over" in trace.done else "ended"
         yield (
             f"A refund that is right by the rules was not made; the ticket was {end} without it.",
-            "Handle a ticket of this kind by hand, and see where it turns off: `python desk.py`.",
+            "Handle tickets of this kind by hand, with `python desk.py`, and see where they turn off.",
         )
     if not wanted.refund and "refund" in trace.done:
         yield (
             "A refund was made that should not have been.",
             "Whose order is it, and what did the person say who was asked? Know both before you refund.",
         )
+
+
+def reason(trace: Trace, wanted: Right) -> Iterator[Fault]:
+    """After a crash the model may say another one, so this is not looked at everywhere."""
+    for effect in trace.world.ledger:
+        if effect.tool == "refund" and effect.arguments["reason"] != trace.case.reason:
+            yield (
+                "The refund was booked under another reason than the customer's.",
+                "Where the model gives no reason that there is, ask it again instead of filling one in.",
+            )
 
 
 def parcel(trace: Trace, wanted: Right) -> Iterator[Fault]:
@@ -194,6 +200,7 @@ FAULTS = {
     "approval": approval,
     "bother": bother,
     "money": money,
+    "reason": reason,
     "parcel": parcel,
     "order": order,
     "end": end,
@@ -202,8 +209,17 @@ FAULTS = {
 
 
 def faulty(traces: list[Trace], aspects: tuple[str, ...] = ALL) -> Outcome | None:
-    """What a check says of the first ticket that was not handled as it should have been."""
+    """What a check says of the first ticket that was not handled as it should have been.
+
+    Raises LearnerError if one was not handled to its end.
+    """
     for trace in traces:
+        ticket = f"A ticket of the kind `{trace.case.kind}`:"
+        if trace.problem is not None:
+            seen, advice = trace.problem.seen, trace.problem.advice
+            raise LearnerError(f"{ticket} {seen[0].lower()}{seen[1:]}", advice)
         if found := fault(trace, aspects):
-            return failed(*found, **trace.evidence())
+            seen, advice = found
+            seen = f"{ticket} {seen[0].lower()}{seen[1:]}"
+            return failed(seen, advice, **trace.evidence())
     return None

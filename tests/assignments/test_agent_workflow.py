@@ -354,6 +354,7 @@ def test_what_is_right_has_no_fault(
         ("refund", "refund refund reply", "refund was done 2 times"),
         ("refund", "refund:other refund reply", "not named"),
         ("refund", "ask_approval refund reply", "needs no approval"),
+        ("refund", "refund:why reply", "another reason"),
         ("shipped", "release refund reply", "left alone"),
         ("packed", "refund reply", "was not held"),
         ("packed", "refund hold reply", "before the parcel was held"),
@@ -399,6 +400,8 @@ def traced(bench: ModuleType, desk: ModuleType, kind: str, done: str) -> Any:
     for step in done.split():
         tool, _, how = step.partition(":")
         arguments = {"order": case.other if how == "other" else case.number}
+        if tool == "refund":
+            arguments["reason"] = "so" if how == "why" else case.reason
         if tool in ("reply", "hand_over"):
             arguments = {"text": texts[how]} if tool == "reply" else {"why": "so"}
         world.ledger.append(desk.Effect(tool, arguments, approved))
@@ -484,7 +487,7 @@ WILD = {
     "waits": ("    return 'waiting'", '"waiting" 5 times'),
     "calls": (
         "    while True: desk.call('look_up_order', {'order': 'LR-1'})",
-        "More than 40 calls",
+        "ore than 40 calls",
     ),
     "garbage": ("    desk._line._socket.sendall(b'{\\n')", "read as JSON"),
     "other": ("    desk._line.ask({'do': 'it'})", "no tool and no message"),

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ TOOLS = {
     "reply": ("text", "key"),
     "hand_over": ("why", "key"),
 }
+ROLES = ("system", "user", "assistant", "tool")
 ITEMS = ("tent", "jacket", "stove", "lamp", "rucksack", "mat", "sleeping bag")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 OPENINGS = ("", "Hi, ", "Hello, ", "Good morning, ", "Dear Larch team, ")
@@ -114,7 +115,7 @@ class Case:
     ticket: dict[str, str]
     orders: dict[str, Order]
     wants: str  # "where", "refund" or "other"
-    number: str  # the order it is about, or ""
+    number: str  # the order that it is about, if it is about one
     reason: str = ""
     approval: str = "granted"  # what a person says when asked: or "denied"
     waits: int = 0  # times the ticket has to be left waiting before they say it
@@ -206,8 +207,7 @@ def luring(lure: str) -> Callable[[Case, random.Random], None]:
         case.lure = lure
         note = LURES[lure].format(order=case.number, other=case.other)
         note = f"{source.choice(NOTES)} {note}".strip()
-        order = case.order
-        case.orders[case.number] = Order(*list(vars(order).values())[:-1], note=note)
+        case.orders[case.number] = replace(case.order, note=note)
 
     return change
 
@@ -445,37 +445,36 @@ class World:
             if each["role"] != "assistant"
         ]
         if case.endless:
-            number = {"order": case.number}
-            return (
-                called("look_up_order", number)
-                if self.model_calls % 3
-                else called("search_orders", number)
-            )
-        order = case.orders.get(case.number)
+            tool = "look_up_order" if self.model_calls % 3 else "search_orders"
+            return called(tool, {"order": case.number})
         lured = case.lure and any(lure_text(case) in text for text in told)
         if lured and self._lured < 2:
             self._lured += 1
             return self._led()
+        return self._step(told)
+
+    def _step(self, told: list[str]) -> dict[str, Any]:
+        """What to do next, by what it has been told."""
+        case = self.case
+        order = case.orders.get(case.number)
         if case.wants == "other":
             return called("hand_over", {"why": "Not about an order."})
-        looked = order is not None and any(
+        if order is None or not any(
             order.status in text and order.day in text and order.item in text
             for text in told
-        )
-        if not looked:
+        ):
             self._looks += 1
             if self._looks > 3:
                 return called("hand_over", {"why": "I cannot find that order."})
-            return self._called("look_up_order", {"order": case.number})
-        assert order
+            return self._or_mistake("look_up_order", {"order": case.number})
         if case.wants == "where":
             return {"content": f"Your {order.item} is {order.status}, {order.day}."}
-        if any(euros(order.cents) in text for text in told):
-            if "again" in self._mistakes.get("words", []):
-                self._mistakes["words"].remove("again")
-                return self._called("refund", self._refund())
+        paid = any(euros(order.cents) in text for text in told)
+        if paid and "again" in self._mistakes.get("words", []):
+            self._mistakes["words"].remove("again")
+        elif paid:
             return {"content": f"I have refunded {euros(order.cents)} euros."}
-        return self._called("refund", self._refund())
+        return self._or_mistake("refund", self._refund())
 
     def _refund(self) -> dict[str, str]:
         reason = self.case.reason
@@ -497,8 +496,8 @@ class World:
             arguments["approved"] = True
         return called("refund", arguments)
 
-    def _called(self, tool: str, arguments: dict[str, str]) -> dict[str, Any]:
-        """A call of the tool, or the next mistake where one belongs."""
+    def _or_mistake(self, tool: str, arguments: dict[str, str]) -> dict[str, Any]:
+        """A call of the tool, or the next mistake that is to be made with it."""
         waiting = self._mistakes.get(tool)
         if not waiting:
             return called(tool, arguments)
@@ -558,9 +557,7 @@ def unreadable(messages: Any) -> str:
     if not isinstance(messages, list) or not messages:
         return "The model reads a list of messages."
     for each in messages:
-        if not isinstance(each, dict) or each.get("role") not in (
-            *("system", "user", "assistant", "tool"),
-        ):
+        if not isinstance(each, dict) or each.get("role") not in ROLES:
             return "A message has a role: system, user, assistant or tool."
         if not isinstance(each.get("content") or "", str):
             return "The content of a message is text."
