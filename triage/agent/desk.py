@@ -18,7 +18,8 @@ APPROVAL = 10_000
 SCHEMA = """
 CREATE TABLE orders (
     number TEXT PRIMARY KEY, customer TEXT NOT NULL, item TEXT NOT NULL, cents INTEGER NOT NULL,
-    status TEXT NOT NULL, day TEXT NOT NULL, held INTEGER NOT NULL DEFAULT 0
+    status TEXT NOT NULL, day TEXT NOT NULL, held INTEGER NOT NULL DEFAULT 0,
+    note TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE approvals (number TEXT PRIMARY KEY, person TEXT NOT NULL);
 CREATE TABLE effects (
@@ -44,6 +45,8 @@ class Order:
     day: str
     """The weekday on which it reaches or reached that status."""
     held: bool
+    note: str = ""
+    """For the courier, by whoever has the tracking link: a stranger may have written it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Desk:
     def add(self, order: Order) -> None:
         with self._transaction() as connection:
             connection.execute(
-                "INSERT INTO orders VALUES (:number, :customer, :item, :cents, :status, :day, :held)",
+                "INSERT INTO orders VALUES (:number, :customer, :item, :cents, :status, :day, :held, :note)",
                 asdict(order),
             )
 
@@ -229,8 +232,8 @@ def _find(connection: sqlite3.Connection, number: str) -> Order:
 
 
 def _order(row: tuple) -> Order:
-    number, customer, item, cents, status, day, held = row
-    return Order(number, customer, item, cents, status, day, bool(held))
+    number, customer, item, cents, status, day, held, note = row
+    return Order(number, customer, item, cents, status, day, bool(held), note)
 
 
 def _approved(connection: sqlite3.Connection, number: str) -> bool:
