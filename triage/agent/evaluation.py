@@ -1,12 +1,12 @@
 """Whether an agent does its work: tasks with the effects that must be in the ledger, and none else.
 
-The outcome is graded by the ledger and the reply, the way there by the calls; an agent can get either wrong alone.
+The outcome is graded by the ledger and the reply, the way there by the calls. Either can be wrong alone.
 """
 
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from triage.agent.desk import APPROVAL, Desk, Order
 from triage.agent.dialogues import ITEMS, UNSEEN, Dialogue, draw
 from triage.agent.endpoint import Model
-from triage.agent.guards import Guard, handle
+from triage.agent.guards import LIMITS, Guard, handle
 from triage.agent.loop import End, Limits, Run
 from triage.agent.toolbox import Toolbox
 from triage.agent.tools import UNSURE, server
@@ -106,7 +106,8 @@ def attempt(
     task: Task,
     model: Model,
     guards: Sequence[Guard] = (),
-    limits: Limits = Limits(),
+    limits: Limits = LIMITS,
+    handle: Callable[..., Run] = handle,
 ) -> Grade:
     """Handle the message on a fresh desk, and read the ledger."""
     with tempfile.TemporaryDirectory(prefix="desk-") as folder:

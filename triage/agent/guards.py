@@ -1,6 +1,6 @@
 """What stands between a model and the tools, and holds whatever the model says.
 
-A tool's result may contain text that a stranger wrote. None of these layers asks the model to be careful with it.
+A tool's result may contain text that a stranger wrote. No layer asks the model to be careful with it.
 """
 
 import functools
@@ -14,6 +14,8 @@ from triage.agent.dialogues import DAYS, Message
 from triage.agent.endpoint import Model, Said
 from triage.agent.loop import End, Limits, Run, run
 from triage.agent.toolbox import Toolbox
+
+LIMITS = Limits()
 
 FREE = ("note",)
 """The fields of results in which anybody may have written anything."""
@@ -53,7 +55,7 @@ def handle(
     model: Model,
     tools: Toolbox,
     guards: Sequence[Guard],
-    limits: Limits = Limits(),
+    limits: Limits = LIMITS,
 ) -> Run:
     """The loop, with each guard around the ones before it."""
     guarded = functools.reduce(

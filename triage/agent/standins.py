@@ -1,7 +1,7 @@
 """Models without a model: what stands around an agent is measured with these, exactly and at once."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from triage.agent.attacks import Attack
 from triage.agent.dialogues import Message
@@ -90,3 +90,21 @@ class Obedient:
 
 
 # endregion obedient
+
+
+# region remembered
+@dataclass(frozen=True)
+class Remembered:
+    """A model that always says the same to the same, asked only once."""
+
+    model: Model
+    known: dict[str, Said] = field(default_factory=dict)
+
+    def say(self, messages: list[Message], tools: list[Message]) -> Said:
+        asked = json.dumps([messages, tools])
+        if asked not in self.known:
+            self.known[asked] = self.model.say(messages, tools)
+        return self.known[asked]
+
+
+# endregion remembered
