@@ -42,6 +42,7 @@ class ToolEnded(Told):
 
 class ApprovalWanted(Told):
     type: Literal["approval_wanted"] = "approval_wanted"
+    call: int
     thread: str
     order: str
     cents: int
@@ -149,8 +150,9 @@ def reduce(view: View, event: dict[str, Any]) -> View:
             ]
             return view | {"steps": steps, "trouble": ""}
         case {"type": "approval_wanted"}:
-            asked = {key: event[key] for key in ("thread", "order", "cents", "text")}
-            approvals = [*view["approvals"], asked | {"answer": ""}]
+            names = ("call", "thread", "order", "cents", "text")
+            asked = {name: event[name] for name in names} | {"answer": ""}
+            approvals = [*view["approvals"], asked]
             return view | {"state": "waiting", "approvals": approvals}
         case {"type": "approval_given" | "approval_denied"}:
             answer = event["type"].removeprefix("approval_")

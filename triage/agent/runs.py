@@ -142,9 +142,12 @@ class Runs:
             tries = 0
             if state is None:
                 asked = self.graph.get_state(config).interrupts[0].value
-                wanted = ApprovalWanted(thread=thread, **asked, text=ticket["text"])
+                about = {"call": call, "thread": thread, "text": ticket["text"]}
+                wanted = ApprovalWanted(**about, **asked)
                 self._tell(thread, f"{call}/wanted", wanted)
-                return None
+                if self.desk.decision(asked["order"]) is None:
+                    return None
+                continue  # it was decided about in another thread
             self._ended(thread, state)
         return None
 

@@ -30,8 +30,8 @@ export function reduce(view, event) {
       return { ...view, steps: view.steps.map(ended), trouble: "" };
     }
     case "approval_wanted": {
-      const { thread, order, cents, text } = event;
-      const asked = { thread, order, cents, text, answer: "" };
+      const { call, thread, order, cents, text } = event;
+      const asked = { call, thread, order, cents, text, answer: "" };
       return { ...view, state: "waiting", approvals: [...view.approvals, asked] };
     }
     case "approval_given":

@@ -189,7 +189,7 @@ function showThread(thread) {
 
 const named = (view, call) => {
   const step = view.steps.find((each) => each.call === call);
-  return step ? `${TOOLS[step.tool] ?? step.tool}, ${step.said}` : "a step";
+  return step ? `${TOOLS[step.tool] ?? step.tool}, ${saidOf(step)}` : "a step";
 };
 
 const OVER = ["answered", "cancelled", "failed", "outdated"];
@@ -207,21 +207,22 @@ function draw(view) {
   $("cancel").hidden = over;
   $("another").hidden = !over;
   if (over && focused === $("cancel")) $("another").focus(); // not lost with its button
-  const steps = [...view.steps.map(stepItem), ...view.approvals.map(approvalItem)];
-  $("steps").replaceChildren(...steps);
+  const steps = [...view.steps, ...view.approvals].sort((a, b) => a.call - b.call);
+  $("steps").replaceChildren(...steps.map(stepItem));
 }
 
 function stepItem(step) {
-  const item = element("li", TOOLS[step.tool] ?? step.tool, step.said ? "ended" : "begun");
-  item.append(element("span", step.said || "under way", "said"));
+  const said = step.tool ? saidOf(step) : step.answer; // without a tool: an approval
+  const name = step.tool ? (TOOLS[step.tool] ?? step.tool) : "Ask a person";
+  const item = element("li", "", said ? "ended" : "begun");
+  const now = step.tool ? "under way" : "waiting";
+  item.append(element("span", name), element("span", said || now, "said"));
   return item;
 }
 
-function approvalItem(asked) {
-  const item = element("li", "Approval by a person", asked.answer ? "ended" : "begun");
-  const said = { "": "waiting", given: "given", denied: "denied" }[asked.answer];
-  item.append(element("span", said, "said"));
-  return item;
+function saidOf({ tool, said }) {
+  const words = (name) => (TOOLS[name] ?? name).toLowerCase();
+  return tool === "planner" ? said.split(", ").map(words).join(", ") : said;
 }
 
 /* Those who approve */
@@ -237,7 +238,7 @@ function showDesk() {
     told(event) {
       view = reduce(view, event);
       drawDesk(view);
-      if (event.type === "approval_wanted") say.at(`To decide: ${what(event)}`);
+      if (event.type === "approval_wanted") say.at(`To decide: ${what(event)}.`);
     },
     live(news) {
       say.live(news);
@@ -247,7 +248,8 @@ function showDesk() {
   });
 }
 
-const what = ({ order, cents }) => `order ${order}, ${euros(cents)}.`;
+const what = ({ order, cents }) => `order ${order}, ${euros(cents)}`;
+const ANSWERS = { given: "paid back", denied: "not paid back" };
 
 function drawDesk(view) {
   const at = document.activeElement?.dataset?.thread;
@@ -256,7 +258,7 @@ function drawDesk(view) {
   $("none").hidden = open.length > 0;
   $("wanted").replaceChildren(...open.map(askItem));
   $("decided").replaceChildren(
-    ...answered.map((each) => element("li", `${what(each)} ${each.answer}`)),
+    ...answered.map((each) => element("li", `${what(each)}: ${ANSWERS[each.answer]}`)),
   );
   const again = at && document.querySelector(`[data-thread="${CSS.escape(at)}"]`);
   again?.focus(); // the list is new, who was on it is where they were
