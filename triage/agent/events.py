@@ -12,13 +12,16 @@ VERSION = 1
 """Goes up when an old page would misunderstand. New types and fields are no reason: old pages skip them."""
 
 
-# region contract
+# region told
 class Told(BaseModel):
     """What all events have in common."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     v: Literal[1] = 1
+
+
+# endregion told
 
 
 class Received(Told):
@@ -40,6 +43,7 @@ class ToolEnded(Told):
     said: str
 
 
+# region approval
 class ApprovalWanted(Told):
     type: Literal["approval_wanted"] = "approval_wanted"
     call: int
@@ -47,6 +51,9 @@ class ApprovalWanted(Told):
     order: str
     cents: int
     text: str
+
+
+# endregion approval
 
 
 class ApprovalGiven(Told):
@@ -59,6 +66,7 @@ class ApprovalDenied(Told):
     thread: str
 
 
+# region outcome
 class Outcome(Told):
     """What has been done, from the ledger. The words that follow are a model's."""
 
@@ -80,6 +88,9 @@ class Token(Told):
     text: str
 
 
+# endregion outcome
+
+
 class Trouble(Told):
     """Something failed. `again`: it is tried again, and nobody has to do anything."""
 
@@ -95,6 +106,7 @@ class Done(Told):
     how: Literal["answered", "cancelled", "failed"]
 
 
+# region event
 Event = Annotated[
     Received
     | ToolBegun
@@ -109,7 +121,7 @@ Event = Annotated[
     | Done,
     Field(discriminator="type"),
 ]
-# endregion contract
+# endregion event
 
 EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
 View = dict[str, Any]

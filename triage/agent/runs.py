@@ -142,8 +142,9 @@ class Runs:
             tries = 0
             if state is None:
                 asked = self.graph.get_state(config).interrupts[0].value
-                about = {"call": call, "thread": thread, "text": ticket["text"]}
-                wanted = ApprovalWanted(**about, **asked)
+                wanted = ApprovalWanted(
+                    call=call, thread=thread, text=ticket["text"], **asked
+                )
                 self._tell(thread, f"{call}/wanted", wanted)
                 if self.desk.decision(asked["order"]) is None:
                     return None
