@@ -139,7 +139,7 @@ class Desk:
 
     # region refund
     def refund(self, number: str, reason: str, key: str) -> dict[str, Any]:
-        """Pay an order back, once. Over APPROVAL cents, a person must have approved it."""
+        """Pay an order back, once; over APPROVAL cents with a person's approval."""
         if reason not in REASONS:
             raise Refused(f"A reason is one of {', '.join(REASONS)}, not {reason!r}.")
 

@@ -67,7 +67,7 @@ class CrashingSaver(SqliteSaver):
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, versions: Any) -> Any:
         towards = _towards(checkpoint["channel_values"])
-        if towards == "to look_up":  # the one with the plan in it
+        if towards == "to planner":  # the one before the plan
             time.sleep(self.pause)
         self.fuse(f"before checkpoint {towards}")
         saved = super().put(config, checkpoint, metadata, versions)

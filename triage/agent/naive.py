@@ -135,7 +135,7 @@ class Variant:
     graph: Callable[[Any], Any] = lambda graph: graph
     moody: bool = False
     pause: float = 0.0
-    """Seconds until the checkpoint with the plan is on its way: a busy disk."""
+    """Seconds until the first checkpoint is on its way: a busy disk."""
 
 
 VARIANTS = {
@@ -145,6 +145,6 @@ VARIANTS = {
     "noted before": Variant(Losing),
     "bad network": Variant(Flaky),
     "by next": Variant(graph=ByNext),
-    "moody": Variant(moody=True, pause=0.2),
-    "moody, saved later": Variant(graph=ByDefault, moody=True, pause=0.2),
+    "moody": Variant(moody=True, pause=0.3),
+    "moody, saved later": Variant(graph=ByDefault, moody=True, pause=0.3),
 }

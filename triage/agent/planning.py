@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
-from triage.agent.dialogues import TOOLS
+from triage.agent.dialogues import TOOLS, Message
 
-if TYPE_CHECKING:
-    from openai import OpenAI
+if TYPE_CHECKING:  # a second to import, and no test with a script needs it
+    from triage.agent.endpoint import Model
 
 Step = dict[str, str]
 """A `kind` (look_up, hold, refund or hand_over) and what that kind needs: an order, a reason."""
@@ -58,24 +58,17 @@ def steps_of(tool: str, arguments: dict[str, Any]) -> list[Step]:
 
 
 class ModelPlanner:
-    """A model behind an OpenAI-compatible API, asked for one tool call."""
+    """A language model, asked for one tool call."""
 
-    def __init__(self, client: "OpenAI", model: str):
-        self.client = client
+    def __init__(self, model: "Model"):
         self.model = model
 
     # region model
     def plan(self, ticket: Ticket, objection: str) -> Plan:
         """One call to the model. What is no proper tool call becomes a hand-over."""
         text = f"{ticket['text']} ({objection})" if objection else ticket["text"]
-        answer = self.client.chat.completions.create(
-            model=self.model,
-            messages=[{"role": "user", "content": text}],
-            tools=TOOLS,  # type: ignore[arg-type]
-            temperature=0,
-            max_tokens=60,
-        )
-        return Plan(_steps(answer.choices[0].message), _tokens(answer))
+        said = self.model.say([{"role": "user", "content": text}], TOOLS)
+        return Plan(_steps(said.message), said.prompt_tokens + said.answer_tokens)
 
     # endregion model
 
@@ -100,18 +93,14 @@ class ScriptedPlanner:
         return Plan(steps_of("refund", {"order": order, "reason": reason}))
 
 
-def _steps(message: Any) -> list[Step]:
-    if not message.tool_calls:
+def _steps(message: Message) -> list[Step]:
+    if not message.get("tool_calls"):
         return steps_of("triage", {})
-    call = message.tool_calls[0].function
+    call = message["tool_calls"][0]["function"]
     try:
-        arguments = json.loads(call.arguments)
+        arguments = json.loads(call["arguments"])
     except json.JSONDecodeError:
         arguments = None
     if not isinstance(arguments, dict):
         return steps_of("triage", {})
-    return steps_of(call.name, arguments)
-
-
-def _tokens(answer: Any) -> int:
-    return answer.usage.total_tokens if answer.usage else 0
+    return steps_of(call["name"], arguments)

@@ -5,13 +5,13 @@ means, is followed by another one that calls `carry_on` for the same thread:
 
     python -m triage.agent.workflow DESK CHECKPOINTS THREAD TICKET
 
-TICKET is a JSON file with the customer and the text. Exit status 0 if the ticket is done, 3 if a person has
-to decide, 1 if something that others run is down: then call it again later.
+The planner's model is the one at OPENAI_BASE_URL. TICKET is a JSON file with the customer and the text. Exit
+status 0 if the ticket is done, 3 if a person has to decide, 1 if something that others run is down: then call
+it again later.
 """
 
 import contextlib
 import json
-import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -131,16 +131,16 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 4:
         print(__doc__, file=sys.stderr)
         return 2
-    from openai import OpenAI, OpenAIError  # a second to import
+    from triage.agent.endpoint import Endpoint  # a second to import
 
     desk, thread = Desk(Path(arguments[0])), arguments[2]
-    model = os.environ.get("OPENAI_MODEL", "assistant")
     try:
         ticket = json.loads(Path(arguments[3]).read_text(encoding="utf-8"))
+        planner = ModelPlanner(Endpoint.from_environment())
         with checkpoints(Path(arguments[1])) as saver:
-            graph = graph_of(desk, ModelPlanner(OpenAI(), model), saver)
+            graph = graph_of(desk, planner, saver)
             state = carry_on(graph, desk, thread, ticket)
-    except (TriageError, OSError, sqlite3.Error, OpenAIError) as error:
+    except (TriageError, OSError, sqlite3.Error) as error:
         print(f"{thread}: {error}", file=sys.stderr)
         return 1
     print(f"{thread}: {state['outcome'] if state else 'a person has to decide'}")

@@ -19,6 +19,7 @@ from langgraph.types import Command, RetryPolicy
 
 from triage.agent.crashes import SCENARIOS, Row, table
 from triage.agent.desk import APPROVAL, Desk, Order, Refused
+from triage.agent.endpoint import Endpoint
 from triage.agent.hands import BUDGET, State, begin, key_of, review
 from triage.agent.naive import VARIANTS
 from triage.agent.planning import (
@@ -470,10 +471,8 @@ REFUND = calls("refund", json.dumps({"order": CHEAP.number, "reason": "late"}))
     ],
 )
 def test_a_tool_call_becomes_steps(api: str, says: Any, kinds: list[str]) -> None:
-    from openai import OpenAI
-
     Api.says = says
-    planner = ModelPlanner(OpenAI(base_url=api, api_key="none"), "assistant")
+    planner = ModelPlanner(Endpoint(api, "assistant", "none"))
     plan = planner.plan(refund_of(CHEAP), "The ticket does not speak of it.")
     assert ([step["kind"] for step in plan.steps], plan.tokens) == (kinds, 42)
     assert "does not speak" in Api.asked[0]["messages"][0]["content"]
@@ -486,7 +485,7 @@ def test_the_command_is_killed_from_outside_and_goes_on(desk: Desk, api: str) ->
     saved = desk.path.with_name("checkpoints.db")
     command = [sys.executable, "-m", "triage.agent.workflow"]
     command += [str(desk.path), str(saved), "T-9", str(ticket)]
-    environment = os.environ | {"OPENAI_BASE_URL": api, "OPENAI_API_KEY": "none"}
+    environment = os.environ | {"OPENAI_BASE_URL": api, "OPENAI_MODEL": "assistant"}
     with subprocess.Popen(command, env=environment) as process:
         deadline = time.monotonic() + 60
         while not Api.asked and time.monotonic() < deadline:
