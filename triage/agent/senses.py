@@ -36,7 +36,7 @@ class Terms:
 
 
 class Heard(Told):
-    """What a service has understood so far. Not like a token: the next one replaces it."""
+    """What a service has understood so far. Unlike a token, the next replaces it."""
 
     type: Literal["heard"] = "heard"
     text: str
@@ -57,7 +57,7 @@ class Sense(Protocol):
 
 # region hear
 def hear(sense: Sense, content: bytes, regions: Iterable[str]) -> Iterator[Heard]:
-    """Read with a service whose terms are acceptable. Raises NotAllowed before anything is sent."""
+    """Read with a service on our terms. Raises NotAllowed before anything is sent."""
     if sense.terms.region not in regions or sense.terms.keeps:
         raise NotAllowed(
             f"A service in {sense.terms.region} that "

@@ -50,7 +50,7 @@ class Threads:
 
     # region open
     def open(self, thread: str, ticket: Ticket) -> bool:
-        """Write a ticket down under the id its page has made; False if it is there already."""
+        """Write a ticket down, under an id its page has made; False if it is there."""
         with self._writing() as connection:
             known = connection.execute(
                 "SELECT customer, text FROM threads WHERE thread = ?", [thread]
@@ -70,12 +70,12 @@ class Threads:
 
     # region append
     def append(self, thread: str, key: str, event: Event) -> bool:
-        """Tell something once. `key` names it within its thread: told again, it is not told."""
+        """Tell something once; `key` names it within its thread. False if it was told."""
         with self._writing() as connection:
             return _append(connection, thread, key, event)
 
     def after(self, thread: str, last: int, types: str = "*") -> list[Line]:
-        """What follows the event `last`, up to PAGE of them. Thread `*` is all of them."""
+        """What follows the event `last`, PAGE of them at most. `*` is every thread."""
         with self._connected() as connection:
             rows = connection.execute(
                 "SELECT id, type, event FROM events WHERE id > :last "

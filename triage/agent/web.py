@@ -141,8 +141,8 @@ async def stream(
 ) -> AsyncIterator[ServerSentEvent]:
     """What was told after the event `last`, then what is being told, until it is done.
 
-    There is no queue for a client. Each reads the log at its own pace, and one that does
-    not read any more is a coroutine that waits.
+    There is no queue for a client. Each reads the log at its own pace, and one that
+    does not read any more is a coroutine that waits.
     """
     live = False
     with bell.heard(thread) as rung:

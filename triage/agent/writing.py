@@ -82,7 +82,7 @@ def gathered(
     seconds: float = 0.05,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
-    """At most one piece in so many seconds, the first at once; what comes between is joined.
+    """One piece in so many seconds, the first at once; what comes between is joined.
 
     When the source stalls, what is held waits for its next piece.
     """
