@@ -70,7 +70,7 @@ class Threads:
 
     # region append
     def append(self, thread: str, key: str, event: Event) -> bool:
-        """Tell something once; `key` names it within its thread. False if it was told."""
+        """Tell something once; `key` names it within its thread. False if known."""
         with self._writing() as connection:
             return _append(connection, thread, key, event)
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -330,11 +331,11 @@ def everything(threads: Threads, thread: str) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, seconds: float = 20) -> Iterator[None]:
     """No two processes work on one folder: both would carry every thread on."""
     lock = FileLock(folder / "lock")
     try:
-        lock.acquire(timeout=20)
+        lock.acquire(timeout=seconds)
     except Timeout as timeout:
         raise TriageError(
             f"Another process has {folder}. Stop that first."
@@ -369,21 +370,26 @@ def thinking(script: Path | None) -> tuple[Planner, Writer]:
         if "until" in given:
             given["until"] = Path(given["until"])
         return ScriptedPlanner(), ScriptedWriter(**given)
-    if "OPENAI_BASE_URL" not in os.environ:
-        raise TriageError("Name a model in OPENAI_BASE_URL, or a script with --script.")
     from openai import OpenAI  # a second to import
 
+    from triage.agent.endpoint import Endpoint
+
+    endpoint = Endpoint.from_environment()
     client = OpenAI(api_key=os.environ.get("OPENAI_API_KEY", "none"))
-    model = os.environ.get("OPENAI_MODEL", "assistant")
-    return ModelPlanner(client, model), ModelWriter(client, model)
+    return ModelPlanner(endpoint), ModelWriter(client, endpoint.model)
 
 
 def main(
     folder: Path, port: int = 8010, script: Path | None = None, beat: float = BEAT
 ) -> None:
     """Serve the desk in FOLDER on this machine."""
-    people = prepared(folder)
-    app = create_app(folder, people, *thinking(script), script is not None, beat)
+    try:
+        planner, writer = thinking(script)
+        people = prepared(folder)
+    except (TriageError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+    app = create_app(folder, people, planner, writer, script is not None, beat)
     print(f"http://127.0.0.1:{port}, tokens in {folder / 'people.json'}", flush=True)
     uvicorn.run(app, port=port, log_level="warning", timeout_graceful_shutdown=5)
 

@@ -25,7 +25,7 @@ class Writer(Protocol):
 
 
 class ModelWriter:
-    """A model behind an OpenAI-compatible API, which streams."""
+    """A model behind an OpenAI-compatible API that streams, which `triage.agent.api` does not."""
 
     def __init__(self, client: "OpenAI", model: str):
         self.client = client

@@ -1,14 +1,24 @@
 """The page in a real browser, by keyboard alone, with reloads and a server that is killed."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import open_browser
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from browsing import OVERFLOWING, open_browser
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Locator,
+    Page,
+    Route,
+    expect,
+)
 
 from triage.agent.desk import APPROVAL, Order
+from triage.agent.events import folded
 from triage.agent.running import APPROVER, CUSTOMER, Running, desk_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium")]
@@ -67,7 +77,8 @@ def open_page(
     page = context.new_page()
 
     def on_console(message: Any) -> None:
-        lost = "net::ERR" in message.text or "401" in message.text
+        planned = ("net::ERR", "401", "502")  # the browser's own words about an answer
+        lost = any(each in message.text for each in planned)
         if message.type in ("error", "warning") and not lost:
             faults.append(message.text)
 
@@ -86,11 +97,19 @@ def open_page(
     return context, page
 
 
-def type_in(page: Page, token: str) -> None:
+def enter(page: Page, token: str) -> None:
     """Sign in by keyboard."""
     expect(page.get_by_label("Your token")).to_be_focused()
     page.keyboard.type(token)
     page.keyboard.press("Enter")
+
+
+def send(page: Page, text: str) -> None:
+    """Sign in as the customer and send, by keyboard."""
+    enter(page, CUSTOMER)
+    expect(page.get_by_label("What can we do for you?")).to_be_focused()
+    page.keyboard.type(text)
+    page.keyboard.press("Control+Enter")
 
 
 def tab_to(page: Page, target: Locator, most: int = 12) -> None:
@@ -119,7 +138,7 @@ def test_a_refund_by_keyboard_alone(
     browser: Browser, desk: Desk, faults: list[str]
 ) -> None:
     _, page = open_page(browser, desk, faults)
-    type_in(page, CUSTOMER)
+    enter(page, CUSTOMER)
     expect(page.get_by_label("What can we do for you?")).to_be_focused()
     page.keyboard.type(ASKS)
     tab_to(page, page.get_by_role("button", name="Send"))
@@ -130,7 +149,7 @@ def test_a_refund_by_keyboard_alone(
     assert page.locator("dialog:visible").count() == 0  # not for customers
 
     _, other = open_page(browser, desk, faults)
-    type_in(other, APPROVER)
+    enter(other, APPROVER)
     decide = other.get_by_role("button", name="Decide about order LR-22222")
     expect(decide).to_be_visible()
     tab_to(other, decide)
@@ -164,10 +183,7 @@ def test_a_reload_and_a_killed_server_lose_nothing(
     browser: Browser, desk: Desk, faults: list[str]
 ) -> None:
     _, page = open_page(browser, desk, faults)
-    type_in(page, CUSTOMER)
-    expect(page.get_by_label("What can we do for you?")).to_be_focused()
-    page.keyboard.type("The lamp of LR-11111 is broken, I want my money back.")
-    page.keyboard.press("Control+Enter")
+    send(page, "The lamp of LR-11111 is broken, I want my money back.")
     expect(page.locator("#reply")).to_contain_text("You wrote: The lamp of LR-11111")
     before = shown(page)
     assert "Answered" not in before["state"]
@@ -193,3 +209,258 @@ def test_a_reload_and_a_killed_server_lose_nothing(
     expect(page.locator("#state")).to_have_text("Answered.")
     assert shown(page) == after
     assert desk.kinds() == ["hold", "refund"]
+
+
+def test_the_reducers_agree(browser: Browser, desk: Desk, faults: list[str]) -> None:
+    source = random.Random(7)
+    stories = [[told(source) for _ in range(source.randrange(40))] for _ in range(400)]
+    _, page = open_page(browser, desk, faults)
+    views = page.evaluate(
+        """async stories => {
+          const { reduce, nothing } = await import('/reduce.js');
+          return stories.map(story => story.reduce((a, b) => reduce(a, b), nothing()));
+        }""",
+        stories,
+    )
+    assert views == [folded(story) for story in stories]
+
+
+def told(source: random.Random) -> dict[str, Any]:
+    """Any event, also of a type or version that does not exist."""
+    words = ["", "a", HOSTILE, "Ünïcödé 🌲", '"quoted"\n']
+    event = {
+        "v": 1 if source.random() < 0.99 else 2,
+        "call": source.randrange(4),
+        "attempt": source.randrange(3),
+        "cents": source.randrange(10**6),
+        "thread": source.choice("ab"),
+        "how": source.choice(["answered", "cancelled", "failed"]),
+        "again": source.random() < 0.5,
+    }
+    event |= {
+        name: source.choice(words)
+        for name in ("text", "tool", "said", "order", "message")
+    }
+    kinds = ["received", "tool_begun", "tool_ended", "approval_wanted", "token"]
+    kinds += ["approval_given", "approval_denied", "outcome", "reply_begun", "error"]
+    return event | {"type": source.choice([*kinds, "done", "applause"])}
+
+
+def test_whole_sentences_are_spoken_once(
+    browser: Browser, desk: Desk, faults: list[str]
+) -> None:
+    desk.go_on.touch()
+    _, page = open_page(browser, desk, faults)
+    send(page, "The lamp of LR-11111 is broken, I want my money back.")
+    expect(page.locator("#state")).to_have_text("Answered.")
+    log = page.get_by_role("log")
+    expect(log).to_have_attribute("aria-live", "polite")
+    lines = log.locator("p").all_text_contents()
+    reply = page.locator("#reply").text_content() or ""
+    sentences = [line for line in lines if line in reply]
+    assert " ".join(sentences) == reply.strip()
+    assert "Thank you for writing to Larch." in sentences
+    assert "Done: Pay the order back, refunded 25.00." in lines
+
+
+def test_a_double_click_and_a_lost_answer_are_one_ticket(
+    browser: Browser, desk: Desk, faults: list[str]
+) -> None:
+    desk.go_on.touch()
+    _, page = open_page(browser, desk, faults)
+    sent: list[dict[str, str]] = []
+
+    def once(route: Route) -> None:
+        sent.append(route.request.post_data_json)
+        if len(sent) == 1:
+            route.fetch()  # it arrives, and the answer does not
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/threads", once)
+    enter(page, CUSTOMER)
+    field = page.get_by_label("What can we do for you?")
+    field.fill("The lamp of LR-11111 is broken, I want my money back.")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#ask-error")).to_contain_text("Nothing is lost")
+    page.reload()
+    expect(field).to_have_value("The lamp of LR-11111 is broken, I want my money back.")
+    page.get_by_role("button", name="Send").dblclick()
+    expect(page.locator("#state")).to_have_text("Answered.")
+    assert len({each["id"] for each in sent}) == 1
+    assert desk.kinds() == ["hold", "refund"]
+
+
+def test_a_gateway_that_answers_502_is_outlived(
+    browser: Browser, desk: Desk, faults: list[str]
+) -> None:
+    desk.go_on.touch()
+    _, page = open_page(browser, desk, faults)
+    left = [502] * 4
+
+    def down(route: Route) -> None:
+        if left:
+            route.fulfill(status=left.pop(), body="Bad gateway")
+        else:
+            route.continue_()
+
+    page.route("**/events?*", down)
+    send(page, "Where is LR-11111?")
+    expect(page.locator("#line")).to_contain_text("Trying again")
+    expect(page.locator("#state")).to_have_text("Answered.")
+    assert not left
+
+
+def test_a_session_that_has_ended_is_said(
+    browser: Browser, desk: Desk, faults: list[str]
+) -> None:
+    context, page = open_page(browser, desk, faults)
+    send(page, "The tent of LR-22222 is broken, I want my money back.")
+    expect(page.locator("#state")).to_contain_text("has to approve")
+    context.clear_cookies()
+    desk.server.kill()
+    desk.server.start()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.keyboard.type(CUSTOMER)
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_contain_text("has to approve")
+
+
+def test_cancelled_and_denied_by_keyboard(
+    browser: Browser, desk: Desk, faults: list[str]
+) -> None:
+    desk.go_on.touch()
+    _, page = open_page(browser, desk, faults)
+    send(page, "The tent of LR-22222 is broken, I want my money back.")
+    expect(page.locator("#state")).to_contain_text("has to approve")
+    tab_to(page, page.get_by_role("button", name="Cancel"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("Cancelled.")
+    another = page.get_by_role("button", name="Write another message")
+    expect(another).to_be_focused()  # the button that had the focus is gone
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("What can we do for you?")).to_be_focused()
+    page.keyboard.type("The tent of LR-22222 is broken, refund it.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#state")).to_contain_text("has to approve")
+
+    _, other = open_page(browser, desk, faults)
+    enter(other, APPROVER)
+    decide = other.get_by_role("button", name="Decide about order LR-22222").last
+    tab_to(other, decide)
+    other.keyboard.press("Enter")
+    tab_to(other, other.get_by_role("button", name="Do not pay"))
+    other.keyboard.press("Enter")
+    expect(other.get_by_text("not paid back").last).to_be_attached()
+    expect(page.locator("#outcome")).to_contain_text("A person said no.")
+    assert "refund" not in desk.kinds()
+
+
+def test_html_from_anybody_is_refused_by_the_policy(
+    browser: Browser, desk: Desk
+) -> None:
+    _, page = open_page(browser, desk, [])
+    with pytest.raises(Error, match="TrustedHTML"):
+        page.evaluate("document.body.innerHTML = '<b>bold</b>'")
+
+
+UNNAMED = """() => [...document.querySelectorAll('button, input, textarea, dialog, section')]
+  .filter(element => {
+    const by = element.getAttribute('aria-labelledby');
+    const named = by ? document.getElementById(by)?.textContent
+      : element.labels?.length ? element.labels[0].textContent : element.textContent;
+    return !named?.trim();
+  })
+  .filter(element => element.checkVisibility())
+  .map(element => element.outerHTML.slice(0, 80))"""
+TWICE = """() => {
+  const ids = [...document.querySelectorAll('[id]')].map(element => element.id);
+  return ids.filter((id, at) => ids.indexOf(id) !== at);
+}"""
+PALE = """() => {
+  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+  const ground = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = numbers(getComputedStyle(at).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  return [...document.querySelectorAll('body *')]
+    .filter(element => element.checkVisibility() && !element.closest('.unseen, .skip'))
+    .filter(element => [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+    .map(element => {
+      const pair = [light(numbers(getComputedStyle(element).color)), light(ground(element))];
+      const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+      return [ratio, element.outerHTML.slice(0, 80)];
+    })
+    .filter(([ratio]) => ratio < 4.5).map(([ratio, text]) => `${ratio.toFixed(2)}: ${text}`);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_it_on_320_pixels(
+    browser: Browser, desk: Desk, faults: list[str], scheme: str
+) -> None:
+    options = {
+        "viewport": {"width": 320, "height": 640},
+        "color_scheme": scheme,
+        "reduced_motion": "reduce",
+    }
+
+    def sound(page: Page) -> None:
+        for question in (OVERFLOWING, UNNAMED, TWICE, PALE):
+            assert page.evaluate(question) == []
+        assert page.locator("h1:visible").count() == 1
+        assert page.locator("html").get_attribute("lang") == "en"
+        for landmark in ("banner", "main"):
+            expect(page.get_by_role(landmark)).to_have_count(1)  # type: ignore[arg-type]
+
+    _, page = open_page(browser, desk, faults, **options)
+    expect(page.get_by_label("Your token")).to_be_focused()
+    sound(page)
+    enter(page, CUSTOMER)
+    expect(page.get_by_label("What can we do for you?")).to_be_focused()
+    sound(page)
+    page.keyboard.type(f"The tent of LR-22222 is broken, refund. {'Much' * 40}")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#state")).to_contain_text("has to approve")
+    sound(page)
+    _, other = open_page(browser, desk, faults, **options)
+    enter(other, APPROVER)
+    other.get_by_role("button", name="Decide about order LR-22222").click()
+    sound(other)
+    other.get_by_role("button", name="Pay it back").click()
+    expect(page.locator("#reply")).to_have_attribute("aria-busy", "true")
+    blinking = (
+        "getComputedStyle(document.getElementById('reply'), '::after').animationName"
+    )
+    assert page.evaluate(blinking) == "none"
+    sound(page)
+
+
+def test_the_focus_goes_through_the_page_in_its_order_and_is_seen(
+    browser: Browser, desk: Desk, faults: list[str]
+) -> None:
+    _, page = open_page(browser, desk, faults)
+    enter(page, CUSTOMER)
+    expect(page.get_by_label("What can we do for you?")).to_be_focused()
+    passed = []
+    for key in ("Shift+Tab", "Shift+Tab", "Tab", "Tab", "Tab"):
+        page.keyboard.press(key)
+        passed.append(
+            page.evaluate(
+                """() => {
+                  const at = document.activeElement, style = getComputedStyle(at);
+                  const { top, bottom } = at.getBoundingClientRect();
+                  const seen = top >= 0 && bottom <= innerHeight;
+                  return [at.id || at.className, style.outlineStyle, seen];
+                }"""
+            )
+        )
+    order = ["leave", "skip", "leave", "text", "send"]
+    assert passed == [[name, "solid", True] for name in order]

@@ -15,9 +15,10 @@ from openai import OpenAI
 from triage.agent import web
 from triage.agent.desk import APPROVAL, Desk, Order
 from triage.agent.events import folded
-from triage.agent.planning import Plan, Planner, ScriptedPlanner, Ticket
-from triage.agent.web import Person, create_app, prepared
+from triage.agent.planning import ModelPlanner, Plan, Planner, ScriptedPlanner, Ticket
+from triage.agent.web import Person, create_app, prepared, thinking
 from triage.agent.writing import ModelWriter, ScriptedWriter, Writer
+from triage.errors import TriageError
 
 CHEAP = Order("LR-11111", "C-1", "lamp", 2_500, "packed", "Monday", held=False)
 DEAR = Order("LR-22222", "C-1", "tent", APPROVAL + 10, "packed", "Friday", held=False)
@@ -401,6 +402,34 @@ def test_a_model_writes_piece_by_piece() -> None:
     assert list(ModelWriter(client, "m").write(ticket, "refunded 1.00")) == ["a", "b"]
     assert sent[0]["stream"] is True
     assert "refunded 1.00" in sent[0]["messages"][-1]["content"]
+
+
+def test_who_thinks_is_what_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(TriageError, match="OPENAI_BASE_URL"):
+        thinking(None)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OPENAI_MODEL", "large")
+    planner, writer = thinking(None)
+    assert isinstance(planner, ModelPlanner)
+    assert isinstance(writer, ModelWriter)
+    assert writer.model == "large"
+    script = tmp_path / "script.json"
+    script.write_text('{"pace": 0.5, "stop": 3, "until": "there"}', encoding="utf-8")
+    planner, writer = thinking(script)
+    assert isinstance(planner, ScriptedPlanner)
+    assert writer == ScriptedWriter(0.5, 3, Path("there"))
+
+
+def test_one_process_at_a_time_has_the_folder(tmp_path: Path) -> None:
+    with (
+        web.alone(tmp_path, seconds=0.1),
+        pytest.raises(TriageError, match="Stop that first"),
+        web.alone(tmp_path, seconds=0.1),
+    ):
+        pass
 
 
 def test_a_folder_is_made_with_tokens_nobody_knows(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ const STATES = {
 const LINES = {
   open: "Connected.",
   lost: "Connection lost. Trying again; nothing is lost.",
-  done: "",
+  refused: "There is no such conversation, or it is not yours.",
 };
 const TOOLS = {
   planner: "Read your message",
@@ -175,17 +175,22 @@ function showThread(thread) {
       if (event.type !== "done") return;
       say.rest();
       hangUp(); // or EventSource would ask again, for ever
-      put($("line"), LINES.done);
+      put($("line"), "");
       document.body.dataset.live = "false";
     },
     live(news) {
       say.live(news);
       document.body.dataset.live = news;
     },
-    line: (state) => put($("line"), LINES[state]),
+    line,
   });
 }
 // endregion thread
+
+function line(state, status) {
+  if (status === 401) return showEnter();
+  put($("line"), LINES[state]);
+}
 
 const named = (view, call) => {
   const step = view.steps.find((each) => each.call === call);
@@ -244,7 +249,7 @@ function showDesk() {
       say.live(news);
       document.body.dataset.live = news;
     },
-    line: (state) => put($("line"), LINES[state]),
+    line,
   });
 }
 
