@@ -621,7 +621,8 @@ def by_hand(handle: Callable[..., Any], world: World, state: Path) -> None:
         world.waited()
 
 
-def main() -> None:
+def main() -> int:
+    """Exit status 1 if the agent raised an exception."""
     parser = argparse.ArgumentParser(description="Let agent.py handle tickets.")
     parser.add_argument("kind", nargs="*", help=f"of {', '.join(KINDS)}; all if none")
     parser.add_argument("--seed", default="1")
@@ -630,6 +631,7 @@ def main() -> None:
         parser.error(f"there is no kind {unknown[0]}; see --help")
     sys.path.insert(0, str(Path.cwd()))
     handle = importlib.import_module("agent").handle
+    raised = 0
     for kind in chosen.kind or KINDS:
         world = World(draw(kind, chosen.seed))
         print(f"{kind}: {world.case.ticket['message']}")
@@ -638,9 +640,11 @@ def main() -> None:
                 by_hand(handle, world, Path(state))
             except (Exception, SystemExit):
                 traceback.print_exc(file=sys.stdout)
+                raised = 1
         for effect in world.ledger:
             print(f"  {effect.tool} {json.dumps(effect.arguments)}")
+    return raised
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
