@@ -375,7 +375,7 @@ def thinking(script: Path | None) -> tuple[Planner, Writer]:
     from triage.agent.endpoint import Endpoint
 
     endpoint = Endpoint.from_environment()
-    client = OpenAI(api_key=os.environ.get("OPENAI_API_KEY", "none"))
+    client = OpenAI(api_key=os.environ.get("OPENAI_API_KEY", "none"), timeout=60)
     return ModelPlanner(endpoint), ModelWriter(client, endpoint.model)
 
 
