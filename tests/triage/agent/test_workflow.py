@@ -400,8 +400,11 @@ def test_every_variant_is_one_of_the_above() -> None:
 def test_two_processes_for_one_ticket(desk: Desk) -> None:
     """As after a queue has given up on a worker that is only slow."""
     with ThreadPoolExecutor(4) as pool:
-        states = list(pool.map(lambda _: go(desk, refund_of(CHEAP)), range(4)))
-    assert {state["outcome"] for state in states if state} == {"refunded 25.00"}
+        list(pool.map(lambda _: go(desk, refund_of(CHEAP)), range(4)))
+    # Each may have read a checkpoint of another's; the last word is that of who goes on.
+    state = go(desk, refund_of(CHEAP))
+    assert state
+    assert state["outcome"] == "refunded 25.00"
     assert kinds(desk) == ["hold", "refund"]
 
 
