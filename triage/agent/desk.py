@@ -18,7 +18,8 @@ APPROVAL = 10_000
 SCHEMA = """
 CREATE TABLE orders (
     number TEXT PRIMARY KEY, customer TEXT NOT NULL, item TEXT NOT NULL, cents INTEGER NOT NULL,
-    status TEXT NOT NULL, day TEXT NOT NULL, held INTEGER NOT NULL DEFAULT 0
+    status TEXT NOT NULL, day TEXT NOT NULL, held INTEGER NOT NULL DEFAULT 0,
+    note TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE approvals (
     number TEXT PRIMARY KEY, person TEXT NOT NULL, granted INTEGER NOT NULL
@@ -46,6 +47,8 @@ class Order:
     day: str
     """The weekday on which it reaches or reached that status."""
     held: bool
+    note: str = ""
+    """For the courier, by whoever has the tracking link: a stranger may have written it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Desk:
     def add(self, order: Order) -> None:
         with self._transaction() as connection:
             connection.execute(
-                "INSERT INTO orders VALUES (:number, :customer, :item, :cents, :status, :day, :held)",
+                "INSERT INTO orders VALUES (:number, :customer, :item, :cents, :status, :day, :held, :note)",
                 asdict(order),
             )
 
@@ -245,8 +248,8 @@ def _find(connection: sqlite3.Connection, number: str) -> Order:
 
 
 def _order(row: tuple) -> Order:
-    number, customer, item, cents, status, day, held = row
-    return Order(number, customer, item, cents, status, day, bool(held))
+    number, customer, item, cents, status, day, held, note = row
+    return Order(number, customer, item, cents, status, day, bool(held), note)
 
 
 def _decision(connection: sqlite3.Connection, number: str) -> bool | None:

@@ -62,6 +62,15 @@ class Toolbox(contextlib.AbstractContextManager["Toolbox"]):
 
     # endregion schemas
 
+    @property
+    def destructive(self) -> frozenset[str]:
+        """The tools that say of themselves that what they do cannot be undone."""
+        return frozenset(
+            name
+            for name, tool in self._tools.items()
+            if tool.annotations and tool.annotations.destructive_hint
+        )
+
     # region call
     def call(
         self, name: str, arguments: Mapping[str, Any], bound: Mapping[str, str]

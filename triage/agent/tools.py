@@ -8,7 +8,7 @@ speaks the Model Context Protocol over stdin and stdout.
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 import httpx
 import typer
@@ -46,6 +46,7 @@ Message = Annotated[
 class Whereabouts(TypedDict):
     status: str
     day: str
+    note: NotRequired[str]
 
 
 class Refunded(TypedDict):
@@ -72,7 +73,10 @@ def server(desk: Desk, customer: str, intent_of: Callable[[str], str]) -> MCPSer
         """Where an order is, and until when"""
         with refusing():
             found = own(order)
-        return {"status": found.status, "day": found.day}
+        where: Whereabouts = {"status": found.status, "day": found.day}
+        if found.note:
+            where["note"] = found.note
+        return where
 
     @mcp.tool(annotations=ToolAnnotations(destructive_hint=True, idempotent_hint=True))
     def refund(order: Number, reason: Reason, key: Key) -> Refunded:
