@@ -72,7 +72,7 @@ class Purse:
             return int(added.lastrowid or 0)
 
     def settle(self, reserved: int, euros: float) -> None:
-        """What it did cost. Of a worker that dies before, the most stays on the bill."""
+        """What it did cost. If a worker dies before, the most stays on the bill."""
         with transaction(self.path) as connection:
             connection.execute(
                 "UPDATE spending SET euros = ? WHERE id = ?", (euros, reserved)

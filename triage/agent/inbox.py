@@ -185,7 +185,7 @@ class Inbox:
 
     # region fence
     def _change(self, job: Job, changes: str, *values: object) -> bool:
-        """Only for the worker that has it: a late one's turn is over, and says nothing."""
+        """Only for the worker that has it now: the turn of a late one is over."""
         with transaction(self.path) as connection:
             changed = connection.execute(
                 f"UPDATE tickets SET {changes} "

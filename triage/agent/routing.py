@@ -166,7 +166,7 @@ class Router:
 
 # region passing
 def passing(error: BaseException | None) -> bool:
-    """Whether it may be gone in a minute: nobody there, too slow, too many, or a 5xx."""
+    """Whether it may be gone in a minute: nobody there, too slow, 429 or 5xx."""
     outages = (APIConnectionError, RateLimitError, InternalServerError)
     passes: tuple[type[Any], ...] = (ConnectionError, TimeoutError, *outages)
     while error is not None and not isinstance(error, passes):
