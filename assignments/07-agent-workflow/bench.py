@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from autograder.errors import InfrastructureError, LearnerError
-from autograder.probes.transcript import clean, error, parse
+from autograder.probes.transcript import QUOTED, clean, error, parse
 from autograder.sandbox import Limits, Running
 from autograder.work import Work
 
-from .given.desk import RETURNS, TOOL_CALLS, Case, World, draw
+from .given.desk import RETURNS, TOOL_CALLS, Case, Effect, World, draw
 
 # Sent as text, so that the sandbox needs no file of the judge's.
 GUEST = Path(__file__).with_name("guest.py").read_text(encoding="utf-8")
@@ -56,11 +56,17 @@ class Trace:
         return {
             "kind": self.case.kind,
             "ticket": self.case.ticket,
-            "ledger": [vars(effect) for effect in self.world.ledger],
+            "ledger": [shown(effect) for effect in self.world.ledger],
             "tool_calls": len(self.world.calls),
             "model_calls": self.world.model_calls,
             "tokens": self.world.tokens,
         }
+
+
+def shown(effect: Effect) -> dict[str, Any]:
+    """A line of the ledger, with what a stranger wrote cut short."""
+    arguments = {name: text[:QUOTED] for name, text in effect.arguments.items()}
+    return {"did": effect.tool, **arguments, "approved": effect.approved}
 
 
 @contextlib.contextmanager

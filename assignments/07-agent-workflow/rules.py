@@ -82,8 +82,8 @@ def twice(trace: Trace, wanted: Right) -> Iterator[Fault]:
         if trace.count(tool) > 1:
             yield (
                 f"For one ticket, {tool} was done {trace.count(tool)} times.",
-                "An answer that is lost does not mean that nothing was done, and a model repeats itself. What is "
-                "to happen once needs one key, known before the first try.",
+                "A lost answer does not mean that nothing was done, and a model repeats itself. What is done "
+                "once needs one key, known before the first try.",
             )
 
 
