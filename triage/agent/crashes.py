@@ -36,6 +36,8 @@ TICKET = Ticket(
     customer="C-1",
     text=f"The tent from order {NUMBER} is broken, I want my money back.",
 )
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where files are if possible: what is written outlives a process there too, and no disk has to keep up."""
 ENDED = 0
 """The exit status of a process whose ticket, or answer, is done."""
 AT_ONCE = RetryPolicy(
@@ -139,7 +141,7 @@ class Run:
     """A desk, its checkpoints and the processes that carry one ticket to its end."""
 
     def __init__(self, scenario: str, variant: str, *fatal: str):
-        self.folder = tempfile.TemporaryDirectory(prefix="crash-")
+        self.folder = tempfile.TemporaryDirectory(prefix="crash-", dir=IN_MEMORY)
         self.home = Path(self.folder.name)
         self.scenario = SCENARIOS[scenario]
         self.killed = 0

@@ -31,7 +31,7 @@ Call = tuple[str, str]
 # region task
 @dataclass(frozen=True)
 class Task:
-    """A customer's message, the desk as it is before, and what must have happened after."""
+    """A message, the desk as it is before, and what must have happened after."""
 
     name: str
     family: str
@@ -73,7 +73,7 @@ class Grade:
 
     @property
     def straight(self) -> bool:
-        """The trajectory: the calls of the plan, no other, and an end within the limits."""
+        """The trajectory: no call but the plan's, and an end within the limits."""
         return not self.detours and self.run.ended is End.ANSWERED
 
 
@@ -164,7 +164,7 @@ def call(tool: str, arguments: dict[str, str]) -> Call:
 
 # region interval
 def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval in which a share lies with 95 % confidence; also right for 0 of 20."""
+    """The 95 % interval of a share; also right for 0 of 20."""
     if not trials:
         return 0.0, 1.0
     share, square = successes / trials, z * z / trials

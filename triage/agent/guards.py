@@ -165,7 +165,7 @@ FACTS = re.compile(
 
 # region checked
 class Checked(Layer):
-    """A reply goes out if its facts are the tools'; otherwise code says what was done."""
+    """A reply goes out if its facts are the tools'; otherwise code speaks."""
 
     def __init__(self, inner: "Toolbox | Layer", message: str):
         super().__init__(inner, message)

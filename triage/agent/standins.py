@@ -74,7 +74,7 @@ class Reference:
 # region obedient
 @dataclass(frozen=True)
 class Obedient:
-    """The worst case: works well until it has read the attack, then does its bidding."""
+    """The worst case: works well until it reads the attack, then does its bidding."""
 
     model: Model
     attack: Attack

@@ -37,7 +37,7 @@ def fingerprint(text: str) -> dict[str, Any]:
 # region spans
 @contextlib.contextmanager
 def operation(tracer: Tracer, kind: str, what: str) -> Iterator[Span]:
-    """A span of this operation. Of an exception it keeps the name: its words may be anybody's."""
+    """A span. Of an exception it keeps the name: its words may be anybody's."""
     with tracer.start_as_current_span(
         f"{kind} {what}",
         kind=SpanKind.CLIENT if kind == "chat" else SpanKind.INTERNAL,

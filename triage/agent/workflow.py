@@ -112,10 +112,10 @@ def carry_on(
         if granted is None:
             return None
         given = Command(resume=granted)
-    if given is not None or saved.tasks:  # not `next`: that leaves out what has run
-        graph.invoke(given, config, durability="sync")
-        saved = graph.get_state(config)
-    return None if saved.interrupts else cast(State, saved.values)
+    if given is None and not saved.tasks:  # not `next`: it leaves out what has run
+        return cast(State, saved.values)
+    ended = graph.invoke(given, config, durability="sync")
+    return None if "__interrupt__" in ended else cast(State, ended)
 
 
 # endregion carry_on

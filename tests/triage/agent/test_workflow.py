@@ -401,7 +401,10 @@ def test_two_processes_for_one_ticket(desk: Desk) -> None:
     """As after a queue has given up on a worker that is only slow."""
     with ThreadPoolExecutor(4) as pool:
         states = list(pool.map(lambda _: go(desk, refund_of(CHEAP)), range(4)))
-    assert {state["outcome"] for state in states if state} == {"refunded 25.00"}
+    # Each reports the end of its own run, whatever another has saved since. The last
+    # checkpoint may be an earlier step's: who goes on from it comes to the same end.
+    states.append(go(desk, refund_of(CHEAP)))
+    assert [state and state["outcome"] for state in states] == ["refunded 25.00"] * 5
     assert kinds(desk) == ["hold", "refund"]
 
 
