@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -164,6 +165,7 @@ class Process:
 
     def close(self) -> None:
         self.stop()
+        remove(self._place)
         self._folder.cleanup()
 
     def _connected(self) -> socket.socket:
@@ -227,7 +229,7 @@ class Process:
         """The state folder of a ticket, as it was left."""
         if self._state.name != ticket:
             if self._state.name:
-                shutil.rmtree(self._state, ignore_errors=True)
+                remove(self._state)
             self._state = self._place / ticket
             restore(state, self._state)
 
@@ -356,6 +358,14 @@ def restore(state: State, folder: Path) -> None:
             f"The state folder could not be kept ({problem.strerror}).",
             "Keep ordinary files in it, with ordinary names.",
         ) from None
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, however deep a stranger has nested others in it."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", folder], stderr=subprocess.DEVNULL)
 
 
 @contextlib.contextmanager

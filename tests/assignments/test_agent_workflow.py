@@ -571,6 +571,46 @@ def test_a_state_folder_cannot_be_exchanged_for_one_of_the_machine(
     assert trace.done == ["hold", "refund", "reply"]
 
 
+def test_a_state_folder_is_removed_however_deep_it_is(
+    bench: ModuleType, tmp_path: Path
+) -> None:
+    deep = tmp_path / "deep"
+    make = "import os\nfor _ in range(1500):\n    os.mkdir('x')\n    os.chdir('x')"
+    deep.mkdir()
+    subprocess.run([sys.executable, "-c", make], cwd=deep, check=True)
+    try:
+        with pytest.raises(LearnerError, match="more than 40 files"):
+            bench.kept(deep)
+        bench.remove(deep)
+        assert not deep.exists()
+    finally:
+        subprocess.run(["rm", "-rf", deep], check=True)
+
+
+DEEP = """
+reference = handle
+
+def handle(ticket, desk, model, state):
+    home = os.getcwd()
+    os.chdir(state)
+    for _ in range(1500):
+        os.mkdir("x")
+        os.chdir("x")
+    os.chdir(home)
+    return reference(ticket, desk, model, state)
+"""
+
+
+@pytest.mark.slow
+def test_an_agent_that_nests_folders_costs_itself_points_only(
+    tmp_path: Path, agents: Assignment
+) -> None:
+    with work_on(tmp_path, agents, DEEP) as work:
+        result = checked(work, agents, "crash")
+    assert result.points == 0
+    assert result.advice
+
+
 def test_a_hidden_check_does_not_quote_what_it_asked(
     tmp_path: Path, agents: Assignment
 ) -> None:
