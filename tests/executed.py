@@ -11,7 +11,7 @@ from extensions.execute import execute
 from extensions.execution import cache_folder
 from extensions.page_contract import toc_files
 
-TIMEOUT = 2700
+TIMEOUT = 4500
 """Seconds: the first test to ask waits while every page is executed."""
 
 

@@ -16,6 +16,7 @@ HIDDEN = {
     "gate-the-model": 8,
     "orchestrate": 4,
     "monitor-and-retrain": 6,
+    "agent-workflow": 7,
 }
 """How many checks a learner cannot run."""
 EACH = pytest.mark.parametrize(

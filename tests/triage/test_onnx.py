@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -261,3 +262,12 @@ def test_warnings_come_back() -> None:
             warnings.warn("inside", stacklevel=1)
     assert not seen
     assert log.isEnabledFor(logging.WARNING)
+
+
+@pytest.mark.slow
+def test_nobody_is_told_that_a_model_runs(tmp_path: Path) -> None:
+    """ONNX Runtime keeps a device id and a queue of reports in the home folder if it means to send them."""
+    # Without the variables of CI, for which it stays quiet by itself.
+    own = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", "import triage.onnx"], env=own, check=True)
+    assert [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name] == []

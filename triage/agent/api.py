@@ -12,7 +12,8 @@ from typing import Any
 
 import typer
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from triage.agent.dialogues import Message
@@ -37,6 +38,12 @@ class Completion(BaseModel):
 def api(model: Model) -> FastAPI:
     """The two routes that an agent needs."""
     app = FastAPI(title="A small assistant", docs_url=None, redoc_url=None)
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, problem: HTTPException) -> JSONResponse:
+        """In the form that OpenAI's clients read."""
+        error = {"message": problem.detail, "type": "invalid_request_error"}
+        return JSONResponse({"error": error}, problem.status_code)
 
     @app.get("/v1/models")
     def models() -> Message:

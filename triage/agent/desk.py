@@ -21,7 +21,9 @@ CREATE TABLE orders (
     status TEXT NOT NULL, day TEXT NOT NULL, held INTEGER NOT NULL DEFAULT 0,
     note TEXT NOT NULL DEFAULT ''
 );
-CREATE TABLE approvals (number TEXT PRIMARY KEY, person TEXT NOT NULL);
+CREATE TABLE approvals (
+    number TEXT PRIMARY KEY, person TEXT NOT NULL, granted INTEGER NOT NULL
+);
 CREATE TABLE effects (
     id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, kind TEXT NOT NULL,
     request TEXT NOT NULL, result TEXT NOT NULL
@@ -119,15 +121,28 @@ class Desk:
 
     def approve(self, number: str, person: str) -> None:
         """Let an order be refunded whatever it cost. Only the approvals' own interface may call this."""
+        self._decide(number, person, granted=True)
+
+    def decline(self, number: str, person: str) -> None:
+        """Say no. The first answer stays; only the approvals' own interface may call this."""
+        self._decide(number, person, granted=False)
+
+    def decision(self, number: str) -> bool | None:
+        """What a person has said about paying this order back; None if nobody has yet."""
+        with self._transaction() as connection:
+            return _decision(connection, number)
+
+    def _decide(self, number: str, person: str, granted: bool) -> None:
         with self._transaction() as connection:
             _find(connection, number)
             connection.execute(
-                "INSERT OR IGNORE INTO approvals VALUES (?, ?)", (number, person)
+                "INSERT OR IGNORE INTO approvals VALUES (?, ?, ?)",
+                (number, person, granted),
             )
 
     # region refund
     def refund(self, number: str, reason: str, key: str) -> dict[str, Any]:
-        """Pay an order back, once. Over APPROVAL cents, a person must have approved it."""
+        """Pay an order back, once; over APPROVAL cents with a person's approval."""
         if reason not in REASONS:
             raise Refused(f"A reason is one of {', '.join(REASONS)}, not {reason!r}.")
 
@@ -135,7 +150,7 @@ class Desk:
             order = _find(connection, number)
             if _done(connection, "refund", number):
                 raise Refused(f"Order {number} was paid back already.")
-            if order.cents > APPROVAL and not _approved(connection, number):
+            if order.cents > APPROVAL and not _decision(connection, number):
                 raise Refused(
                     f"Order {number} cost {order.cents / 100:.2f} euros; over "
                     f"{APPROVAL / 100:.0f} a person must approve."
@@ -184,7 +199,7 @@ class Desk:
         request: dict[str, Any],
         act: Callable[[sqlite3.Connection], dict[str, Any]],
     ) -> dict[str, Any]:
-        """The effect and its line in the ledger, in one transaction; or what the line says."""
+        """The effect and its line in the ledger in one transaction, or what it says."""
         asked = json.dumps(request, sort_keys=True)
         with self._transaction() as connection:
             known = connection.execute(
@@ -193,7 +208,8 @@ class Desk:
             if known is None:
                 result = act(connection)
                 connection.execute(
-                    "INSERT INTO effects (key, kind, request, result) VALUES (?, ?, ?, ?)",
+                    "INSERT INTO effects (key, kind, request, result) "
+                    "VALUES (?, ?, ?, ?)",
                     (key, kind, asked, json.dumps(result)),
                 )
                 return result
@@ -236,9 +252,10 @@ def _order(row: tuple) -> Order:
     return Order(number, customer, item, cents, status, day, bool(held), note)
 
 
-def _approved(connection: sqlite3.Connection, number: str) -> bool:
-    query = "SELECT 1 FROM approvals WHERE number = ?"
-    return connection.execute(query, [number]).fetchone() is not None
+def _decision(connection: sqlite3.Connection, number: str) -> bool | None:
+    query = "SELECT granted FROM approvals WHERE number = ?"
+    row = connection.execute(query, [number]).fetchone()
+    return None if row is None else bool(row[0])
 
 
 def _done(connection: sqlite3.Connection, kind: str, number: str) -> bool:

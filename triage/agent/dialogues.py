@@ -249,7 +249,11 @@ def _whereabouts(source: random.Random, order: str) -> tuple[Message, str]:
 
 
 # region tools
-ORDER = {"type": "string", "description": "An order number, such as LR-48213"}
+ORDER = {
+    "type": "string",
+    "pattern": r"^LR-\d{5}$",
+    "description": "An order number, such as LR-48213",
+}
 TOOLS: list[Message] = [
     {
         "type": "function",

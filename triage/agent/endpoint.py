@@ -95,7 +95,7 @@ def only_model(address: str, key: str) -> str:
 
 # region local
 class Local:
-    """The project's own model in this process, which can say nothing but valid calls."""
+    """The project's own model in this process: words, or a call that is valid."""
 
     def __init__(self, folder: Path):
         # Only here, since whoever has an endpoint needs no PyTorch.

@@ -35,7 +35,7 @@ class Limits:
 
 
 class End(StrEnum):
-    """Why a run ended. Only the first is an answer; with any other, a person takes over."""
+    """Why a run ended. After all but the first, a person takes over."""
 
     ANSWERED = "answered"
     REPEATED = "it made the same call again"
@@ -76,7 +76,7 @@ def run(
     limits: Limits = Limits(),
     clock: Callable[[], float] = time.monotonic,
 ) -> Run:
-    """Let the model handle a customer's message. `thread` names it: idempotency keys begin with it."""
+    """Let the model handle a message. Idempotency keys begin with `thread`."""
     state = Run(thread, [{"role": "user", "content": message}])
     began = clock()
     while state.ended is None:

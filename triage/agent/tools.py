@@ -110,7 +110,7 @@ def refusing() -> Iterator[None]:
 
 # region service
 def by_service(address: str, seconds: float = 5.0) -> Callable[[str], str]:
-    """The intent that the triage service answers; what it is unsure of is for the front desk."""
+    """What the triage service answers; UNSURE where it is not sure."""
 
     def intent_of(message: str) -> str:
         asked = httpx.post(

@@ -108,3 +108,19 @@ def test_an_image_another_job_removed_meanwhile_is_no_error(
     with pytest.raises(InfrastructureError, match=said):
         cli.tell("images")
     assert calls.read_text().count("\n") == 2 + 3
+
+
+def test_a_container_that_is_being_removed_counts_as_removed(install):
+    script = (
+        'case "$1" in version) echo amd64;; rm) echo "$SAID" >&2; exit 1;; '
+        "context) echo unix:///x.sock;; esac"
+    )
+
+    def remove(said: str) -> None:
+        install("docker", script.replace("$SAID", said))
+        Engine.connect("docker")._remove("the-pivot-x")
+
+    remove("Error: No such container: the-pivot-x")
+    remove("Error response: removal of container the-pivot-x is already in progress")
+    with pytest.raises(InfrastructureError, match="the disk is read-only"):
+        remove("Error response: the disk is read-only")

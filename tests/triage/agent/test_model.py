@@ -8,7 +8,14 @@ import pytest
 from openai import OpenAI
 
 from triage.agent.dialogues import TOOLS, TRAINING, UNSEEN, draw
-from triage.agent.model import Assistant, distance, exact_match, make_tokenizer, train
+from triage.agent.model import (
+    Assistant,
+    distance,
+    exact_match,
+    kept,
+    make_tokenizer,
+    train,
+)
 from triage.agent.server import serving
 from triage.errors import TriageError
 
@@ -66,7 +73,7 @@ def test_a_server_that_ends_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def assistant() -> Assistant:
-    return train()
+    return Assistant.read(kept())
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
 """The desk's tools over MCP: what the model sees, what the host fills in, and what nobody gets done."""
 
+import contextlib
+import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -118,31 +122,68 @@ def test_a_crash_keeps_its_secrets(desk: Desk) -> None:
     assert "hunter2" not in said["error"]
 
 
-def test_a_slow_call_is_sent_again_with_its_key(desk: Desk) -> None:
-    asked = []
+@contextlib.contextmanager
+def triage_service(sleeps: list[float]) -> Iterator[str]:
+    """An address that answers as the triage service does, after so many seconds each time."""
 
-    def slow_at_first(message: str) -> str:
-        asked.append(message)
-        if len(asked) == 1:
-            time.sleep(1.5)
-        return "warranty_repair"
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            time.sleep(sleeps.pop(0))
+            answer = json.dumps({"intent": "warranty_repair", "confidence": 0.9})
+            with contextlib.suppress(BrokenPipeError):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(answer.encode())
 
-    with Toolbox(server(desk, "C-1", slow_at_first), seconds=0.5) as tools:
-        said = tools.call("triage", {}, BOUND)
-    assert said == {"intent": "warranty_repair"}
-    assert len(asked) == 2
-    assert len(desk.effects()) == 1
+        def log_message(self, *arguments: object) -> None:
+            """Be quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+        thread = threading.Thread(target=listener.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.server_port}"
+        finally:
+            listener.shutdown()
+            thread.join()
+
+
+def program(desk: Desk, address: str) -> StdioServerParameters:
+    return StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "triage.agent.tools", str(desk.path), "C-1", "--triage", address],
+    )
 
 
 @pytest.mark.slow
 def test_it_is_a_program_that_speaks_over_its_pipes(desk: Desk) -> None:
-    program = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "triage.agent.tools", str(desk.path), "C-1"],
-    )
-    with Toolbox(program, seconds=30) as tools:
+    with Toolbox(program(desk, "http://127.0.0.1:1"), seconds=30) as tools:
         said = tools.call("refund", refund(OWN.number), BOUND)
         unreached = tools.call("triage", {}, BOUND)
     assert said == {"refunded": "25.00"}
     assert "error" in unreached  # nobody serves triage
     assert [effect.kind for effect in desk.effects()] == ["refund"]
+
+
+@pytest.mark.slow
+def test_a_slow_call_is_sent_again_with_its_key(desk: Desk) -> None:
+    sleeps = [4.0, 0.0]
+    with (
+        triage_service(sleeps) as address,
+        Toolbox(program(desk, address), seconds=2) as tools,
+    ):
+        said = tools.call("triage", {}, BOUND)
+    assert said == {"intent": "warranty_repair"}
+    assert sleeps == []  # it was asked twice
+    assert [effect.key for effect in desk.effects()] == ["thread/0"]
+
+
+@pytest.mark.slow
+def test_a_call_that_stays_slow_is_given_up(desk: Desk) -> None:
+    with (
+        triage_service([3.0, 3.0]) as address,
+        Toolbox(program(desk, address), seconds=1) as tools,
+    ):
+        said = tools.call("triage", {}, BOUND)
+    assert said == {"error": "triage did not answer within 1 seconds."}
