@@ -201,6 +201,7 @@ async def taken(told: AsyncIterator[ServerSentEvent], most: int) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=40,

@@ -235,6 +235,7 @@ def test_cancelled_while_it_is_written_the_refund_stays_and_is_said(
 # Who may
 
 
+@pytest.mark.timeout(120)  # a stream that should have been refused never ends
 @pytest.mark.parametrize(
     ("method", "path", "token", "status"),
     [
