@@ -68,7 +68,7 @@ def worker(grace):
                           "OPENAI_API_KEY": "none"})
 
 first = worker("0.2")  # too short for what it has
-assert asked.wait(60)
+assert asked.wait(180), f"no call came; the worker: {first.poll()}"
 first.send_signal(signal.SIGTERM)
 left = first.wait(30)
 state = inbox.counts()
@@ -78,7 +78,7 @@ job = inbox.take()     # its lease has run out
 inbox.clock = time.time
 inbox.give_back(job)
 second = worker("30")
-assert asked.wait(60)
+assert asked.wait(180), f"no second call came; the worker: {second.poll()}"
 second.send_signal(signal.SIGTERM)
 time.sleep(0.3)
 go.set()
@@ -116,7 +116,7 @@ def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 def test_it_loses_nothing_when_it_is_stopped(engine: Engine, image: Image) -> None:
     with engine.run(image, command=("sleep", "600")) as container:
-        said = engine.cli.tell("exec", container.id, "python", "-c", WHOLE, seconds=300)
+        said = engine.cli.tell("exec", container.id, "python", "-c", WHOLE, seconds=500)
     found = json.loads(said.strip().splitlines()[-1])
     assert found == {
         "uid": 10001,
