@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from anyio.from_thread import start_blocking_portal
-from mcp import Client, MCPError, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.server import MCPServer
 from mcp.types import REQUEST_TIMEOUT, CallToolResult, TextContent, Tool
 
@@ -16,15 +17,17 @@ BOUND = ("key", "message")
 """Arguments that the host fills in: what a model cannot name, it cannot get wrong or be talked into."""
 
 
+Server = MCPServer | StdioServerParameters | str
+"""In this process, a program to start, or an address."""
+
+
 class Toolbox(contextlib.AbstractContextManager["Toolbox"]):
-    """A connection to one MCP server: in this process, as a program to start, or at an address.
+    """A connection to one MCP server.
 
     `seconds` is how long a call may take; a call that takes longer is sent once more, with the same key.
     """
 
-    def __init__(
-        self, server: MCPServer | StdioServerParameters | str, seconds: float = 10.0
-    ):
+    def __init__(self, server: Server, seconds: float = 10.0):
         self._server, self._seconds = server, seconds
         self._stack = contextlib.ExitStack()
 
@@ -32,7 +35,9 @@ class Toolbox(contextlib.AbstractContextManager["Toolbox"]):
         with contextlib.ExitStack() as stack:
             self._portal = stack.enter_context(start_blocking_portal())
             self._client: Client = stack.enter_context(
-                self._portal.wrap_async_context_manager(Client(self._server))
+                self._portal.wrap_async_context_manager(
+                    Client(connection(self._server))
+                )
             )
             self._tools: dict[str, Tool] = {
                 tool.name: tool
@@ -99,6 +104,16 @@ class Toolbox(contextlib.AbstractContextManager["Toolbox"]):
 
     def _send(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
         return self._portal.call(self._client.call_tool, name, arguments, self._seconds)
+
+
+def connection(server: Server) -> Any:
+    """What the SDK connects to. A program's complaints go where this process's own go.
+
+    By default they go to `sys.stderr`, which in a notebook need not be a file.
+    """
+    if isinstance(server, StdioServerParameters):
+        return stdio_client(server, errlog=sys.__stderr__ or sys.stderr)
+    return server
 
 
 def said(result: CallToolResult) -> dict[str, Any]:

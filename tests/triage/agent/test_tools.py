@@ -1,6 +1,7 @@
 """The desk's tools over MCP: what the model sees, what the host fills in, and what nobody gets done."""
 
 import contextlib
+import io
 import json
 import sys
 import threading
@@ -157,7 +158,10 @@ def program(desk: Desk, address: str) -> StdioServerParameters:
 
 
 @pytest.mark.slow
-def test_it_is_a_program_that_speaks_over_its_pipes(desk: Desk) -> None:
+def test_it_is_a_program_that_speaks_over_its_pipes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # as in a notebook: no file
     with Toolbox(program(desk, "http://127.0.0.1:1"), seconds=30) as tools:
         said = tools.call("refund", refund(OWN.number), BOUND)
         unreached = tools.call("triage", {}, BOUND)
