@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.agent.dialogues import DAYS, ITEMS, REASONS, order_number
+from triage.agent.storage import transaction
 from triage.errors import TriageError
 
 APPROVAL = 10_000
@@ -45,7 +46,7 @@ class Order:
     cents: int
     status: str
     day: str
-    """The weekday on which it reaches or reached that status."""
+    """Of the week: on which it leaves if packed, should come if shipped, or came."""
     held: bool
     note: str = ""
     """For the courier, by whoever has the tracking link: a stranger may have written it."""
@@ -221,21 +222,12 @@ class Desk:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writer at a time: what is read stays true until what follows from it is written."""
         if not self.path.exists():
             raise TriageError(
                 f"There is no desk at {self.path}; Desk.create makes one."
             )
-        with contextlib.closing(
-            sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        ) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        with transaction(self.path) as connection:
+            yield connection
 
 
 def _find(connection: sqlite3.Connection, number: str) -> Order:

@@ -26,6 +26,11 @@ INTENTS = [
     "discount_code",
 ]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+WHEREABOUTS = {
+    "packed": "is packed and leaves our warehouse on {day}",
+    "shipped": "is on its way and should arrive on {day}",
+    "delivered": "was delivered on {day}",
+}
 
 # region phrasings
 LOOK_UP = {
@@ -239,11 +244,7 @@ def _handed_over(source: random.Random) -> tuple[Message, str]:
 def _whereabouts(source: random.Random, order: str) -> tuple[Message, str]:
     day = source.choice(DAYS)
     status = source.choice(["packed", "shipped", "delivered"])
-    said = {
-        "packed": f"is packed and leaves our warehouse on {day}",
-        "shipped": f"is on its way and should arrive on {day}",
-        "delivered": f"was delivered on {day}",
-    }[status]
+    said = WHEREABOUTS[status].format(day=day)
     reply = f"Order {order} {said}. Is there anything else I can do for you?"
     return {"status": status, "day": day}, reply
 

@@ -95,29 +95,34 @@ def only_model(address: str, key: str) -> str:
 
 # region local
 class Local:
-    """The project's own model in this process: words, or a call that is valid."""
+    """The project's own model in this process: words, or a call that is valid.
 
-    def __init__(self, folder: Path):
+    Not `held`, it says what it likes, as behind a server without grammars.
+    """
+
+    def __init__(self, folder: Path, held: bool = True):
         # Only here, since whoever has an endpoint needs no PyTorch.
         from triage.agent.grammar import Grammars
         from triage.agent.model import Assistant
 
         self._assistant = Assistant.read(folder)
-        self._grammars = Grammars(self._assistant.tokenizer)
+        self._grammars = Grammars(self._assistant.tokenizer) if held else None
 
     def say(self, messages: list[Message], tools: list[Message]) -> Said:
-        """A call with an order number that the customer wrote, or a reply."""
+        """Held: a call with an order number that the customer wrote, or a reply."""
         from triage.agent.decoding import Request, serve
         from triage.agent.grammar import only
         from triage.agent.model import called, words
 
         written = [each["content"] for each in messages if each["role"] == "user"]
         orders = re.findall(r"LR-\d{5}(?!\d)", " ".join(written))
+        offered = only(tools, orders)
+        grammar = self._grammars.of(offered) if self._grammars else None
         request = Request(
             self._assistant.prompt(messages),
             most=120,
             stop=self._assistant.tokenizer.eos_token_id,
-            grammar=self._grammars.of(only(tools, orders)),
+            grammar=grammar,
         )
         serve(self._assistant.model, [request], slots=1)
         message: Message = {"role": "assistant", "content": ""}

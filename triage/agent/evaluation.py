@@ -4,12 +4,13 @@ The outcome is graded by the ledger and the reply, the way there by the calls. E
 """
 
 import json
-import math
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from scipy.stats import binomtest
 
 from triage.agent.desk import APPROVAL, Desk, Order
 from triage.agent.dialogues import ITEMS, UNSEEN, Dialogue, draw
@@ -163,15 +164,12 @@ def call(tool: str, arguments: dict[str, str]) -> Call:
 
 
 # region interval
-def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+def wilson(successes: int, trials: int) -> tuple[float, float]:
     """The 95 % interval of a share; also right for 0 of 20."""
     if not trials:
         return 0.0, 1.0
-    share, square = successes / trials, z * z / trials
-    middle = (share + square / 2) / (1 + square)
-    spread = math.sqrt(share * (1 - share) / trials + square / (4 * trials))
-    half = z * spread / (1 + square)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 # endregion interval

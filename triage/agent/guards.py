@@ -13,6 +13,7 @@ from typing import Any
 from triage.agent.dialogues import DAYS, Message
 from triage.agent.endpoint import Model, Said
 from triage.agent.loop import End, Limits, Run, run
+from triage.agent.replies import reply_to
 from triage.agent.toolbox import Toolbox
 
 LIMITS = Limits()
@@ -187,16 +188,8 @@ class Checked(Layer):
             known = set(FACTS.findall(self.message + json.dumps(self.last)))
             must = {self.last[key] for key in ("day", "refunded") if key in self.last}
             if said - known or must - said:
-                state.messages[-1] = state.messages[-1] | {"content": self.report()}
-
-    def report(self) -> str:
-        """The last result in a sentence that no model wrote."""
-        last = self.last
-        if "day" in last:
-            return f"Order {last['order']} is {last['status']}: {last['day']}."
-        if "refunded" in last:
-            return f"We have paid back {last['refunded']} euros for {last['order']}."
-        return "A colleague has your message and will write to you."
+                spoken = {"content": reply_to(state)}
+                state.messages[-1] = state.messages[-1] | spoken
 
 
 # endregion checked

@@ -300,7 +300,9 @@ def called(assistant: Assistant, request: Request) -> Message | None:
     body, _, rest = said.removeprefix(CALL).partition(CALLED)
     if said.startswith(CALL) and not rest:
         with contextlib.suppress(json.JSONDecodeError):
-            return json.loads(body)
+            made = json.loads(body)
+            if isinstance(made, dict) and made.keys() == {"name", "arguments"}:
+                return made
     return None
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+from triage.agent.dialogues import WHEREABOUTS
 from triage.agent.loop import End, Run
 
 PERSON = "A person reads your message now and writes to you today."
@@ -23,7 +24,8 @@ def reply_to(state: Run) -> str:
             continue
         order = json.loads(arguments).get("order")
         if name == "look_up_order":
-            return f"Order {order} is {result['status']} since {result['day']}."
+            where = WHEREABOUTS[result["status"]].format(day=result["day"])
+            return f"Order {order} {where}."
         if name == "refund":
             return f"We pay back {result['refunded']} euros for order {order}."
         if name == "triage":

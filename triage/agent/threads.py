@@ -8,6 +8,7 @@ from pathlib import Path
 
 from triage.agent.events import EVENTS, Event, Received
 from triage.agent.planning import Ticket
+from triage.agent.storage import connected, writing
 from triage.errors import TriageError
 
 SCHEMA = """
@@ -132,23 +133,15 @@ class Threads:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(
-            sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        ) as connection:
+        with connected(self.path) as connection:
             connection.execute("PRAGMA synchronous = NORMAL")
             yield connection
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One writer at a time, so that ids become visible in their order."""
-        with self._connected() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        with self._connected() as connection, writing(connection):
+            yield connection
 
 
 def _append(

@@ -25,7 +25,7 @@ def run(*steps: tuple[tuple[str, str], dict], ended: End = End.ANSWERED) -> Run:
     [
         (
             [(("look_up_order", ORDER), {"status": "packed", "day": "Monday"})],
-            "Order LR-11111 is packed since Monday.",
+            "Order LR-11111 is packed and leaves our warehouse on Monday.",
         ),
         (
             [(REFUND, {"refunded": "25.00"})],

@@ -11,10 +11,8 @@ from pathlib import Path
 import jsonpatch
 import pytest
 import yaml
-from unavailable import unavailable
 
 from autograder.engine import Engine, Image
-from autograder.errors import InfrastructureError
 from pivot.images import Workbench
 from triage.deploy.kubernetes import manifests
 from triage.export import export
@@ -42,15 +40,6 @@ print(json.load(urllib.request.urlopen(asked))["intent"])
 ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 
 pytestmark = [pytest.mark.needs("podman"), pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    try:
-        with Engine.connect("podman") as connected:
-            yield connected
-    except InfrastructureError as error:
-        unavailable(str(error))
 
 
 @pytest.fixture(scope="module")

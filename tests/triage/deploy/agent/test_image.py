@@ -2,14 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from unavailable import unavailable
 
 from autograder.engine import Engine, Image
-from autograder.errors import InfrastructureError
 from pivot.images import Workbench
 from triage.deploy.agent import policy
 
@@ -87,15 +84,6 @@ print(json.dumps({"uid": os.getuid(), "left": left, "taken": state["taken"],
     "ended": ended, "endings": [e[:3] for e in inbox.endings()],
     "counts": inbox.counts(), "effects": [e.kind for e in desk.effects()]}))
 """
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    try:
-        with Engine.connect("podman") as connected:
-            yield connected
-    except InfrastructureError as error:
-        unavailable(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """The agent's alerts, by Prometheus' own rule tests: they fire when they should, and a slip is found."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from promtool import promtool
 
 from triage.deploy.agent import policy
 
@@ -18,12 +18,6 @@ def folder(tmp_path: Path) -> Path:
     shutil.copy(RULES, tmp_path)
     shutil.copy(Path(__file__).parent / "slo_test.yml", tmp_path)
     return tmp_path
-
-
-def promtool(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, timeout=60
-    )
 
 
 def test_alerts_fire_when_they_should_and_only_then(folder: Path) -> None:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import uvicorn
 import yaml
+from promtool import promtool
 
 from triage.prediction import Card, Classifier, Prediction
 from triage.service.app import create_app
@@ -24,12 +25,6 @@ RULES = Path(str(files("triage.deploy"))) / "prometheus"
 WINDOWS = {"5m": "4s", "30m": "8s", "1h": "12s", "6h": "16s", "3d": "32s"}
 
 pytestmark = [pytest.mark.needs("prometheus"), pytest.mark.slow]
-
-
-def promtool(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, timeout=60
-    )
 
 
 @pytest.fixture
